@@ -104,7 +104,7 @@ GROUPS = (
 Examples:
   eval "$(maestro session start --name alice --export)"
   maestro session list
-  maestro session send --to bob --message "Review PR in task_456"
+  maestro send bob "Review PR in task_456"
   maestro session end""",
         (
             CommandRow("start", "session.start", "Start a session: an address that can send and receive."),
@@ -122,9 +122,9 @@ Examples:
         "Show, answer, acknowledge, retry or delete a message.",
         """\
 Examples:
-  maestro message show msg_1770536761607_k3v9x2m1a
-  maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
-  maestro message read msg_1770536761607_k3v9x2m1a""",
+  maestro message show k3v9
+  maestro message reply k3v9 "Done."
+  maestro message read k3v9""",
         (
             CommandRow("show", "message.show", "Show one message and its status."),
             CommandRow("reply", "message.reply", REPLY_HELP),
@@ -141,8 +141,8 @@ Examples:
         "List or save the files of a message.",
         """\
 Examples:
-  maestro attachment list msg_1770536761607_k3v9x2m1a
-  maestro attachment save msg_1770536761607_k3v9x2m1a cart.patch --to /tmp""",
+  maestro attachment list k3v9
+  maestro attachment save k3v9 cart.patch --to /tmp""",
         (
             CommandRow("list", "attachment.list", "List the files of a message, with their paths."),
             CommandRow("save", "attachment.save", "Write the files of a message into a directory."),
@@ -155,7 +155,7 @@ Examples:
 Examples:
   maestro group create reviews bob carol
   maestro group join reviews
-  maestro send --to @reviews --message "The branch is ready."
+  maestro send @reviews "The branch is ready."
   maestro group list --members""",
         (
             CommandRow("create", "group.create", "Make a group."),

@@ -58,6 +58,7 @@ _ALLOWED_WITH_MAIL = _ALLOWED | {
     "maestro_clients.texts.display_names",
     "maestro_clients.texts.fence",
     "maestro_clients.texts.json_text",
+    "maestro_clients.texts.short_ids",
     "maestro_cli.output.render",
     "maestro_clients.one_shot_client",
     "maestro_clients.protocol.command_methods",

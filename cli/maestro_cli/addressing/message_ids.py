@@ -7,9 +7,9 @@ shown to the caller, so that no one answers a message before reading it.
 
 from __future__ import annotations
 
-from maestro_clients.texts.short_ids import ShortIds, needs_look_up
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import LAST_ADDRESS, OPERATOR, own_part
+from maestro_schemas.names import LAST_ADDRESS, OPERATOR, id_begins, needs_look_up, own_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # A page looks at some thousand lines of the timeline: more than 1,000 messages and what became of them.
 _PAGES_MAX = 8
 _NAMED_MAX = 5
+_DEAD_LOOKED_AT = 1_000
 # Among how many of the newest messages the last one that was shown is looked for.
 _LAST_OF = 50
 _SHOWN = ("delivered", "read")
@@ -59,6 +60,26 @@ def resolved(context: CommandContext, text: str, *, for_reply: bool = False) -> 
 def resolve_all(client: AnyClient, texts: Iterable[str], *, for_reply: bool = False) -> list[str]:
     """The ids that several texts mean, each once. Raises as `resolve`."""
     return list(dict.fromkeys(resolve(client, text, for_reply=for_reply) for text in texts))
+
+
+def resolve_dead(client: AnyClient, data: str, sender: str, text: str) -> str:
+    """As `resolve`, for a message to send again: one that the sender's dead letters list, also from this machine's
+    outbox. `last` is the newest of them."""
+    from maestro_clients import dead_letters
+
+    if text != LAST_ADDRESS and not needs_look_up(text):
+        return text
+    count = 1 if text == LAST_ADDRESS else _DEAD_LOOKED_AT
+    listed = [copies[0] for copies in dead_letters.listed(client, sender, count)[0]]
+    dated = [(dead_letters.died_at(message), message["id"]) for message in listed]
+    dated += [(entry.queued_at, str(entry.outgoing["id"])) for _, entry in dead_letters.refused(data, sender)]
+    if text == LAST_ADDRESS:
+        if not dated:
+            raise MaestroError("MESSAGE_NOT_FOUND", "there is no last one: no dead letters", "maestro message dead")
+        return max(dated)[1]
+    # Every other message gets its own refusal, by its whole id.
+    found = [message_id for _, message_id in dated if id_begins(message_id, text)]
+    return found[0] if len(found) == 1 else resolve(client, text)
 
 
 def _beginning_with(client: AnyClient, text: str) -> tuple[list[MessageDoc], Mapping[str, PersonDoc], str]:

@@ -48,7 +48,7 @@ def run(context: CommandContext, query: str, filters: dict[str, Any], limit: int
     names, at = SessionNames(), now_ms()
     names.learn(page["people"])
     width = terminal_width(context.environ)
-    short = None if width is None else ShortIds(hit["message"]["id"] for hit in hits)
+    short = ShortIds(hit["message"]["id"] for hit in hits)
     for hit in hits:
         streams.say("\n".join(block(hit, names, at, width, short)))
     if not hits:
@@ -73,7 +73,7 @@ def block(
     words += [*state, *([f"{files} file{'' if files == 1 else 's'}"] if files else [])]
     about = f"  {shown_id(message['id'], short)}  {', '.join(emphasized(words))}".rstrip()
     # A short id leaves room for both on one line.
-    first = [styled(head, "bold"), about] if short is None else [styled(head, "bold") + about]
+    first = [styled(head, "bold"), about] if width is None or short is None else [styled(head, "bold") + about]
     return fitted([*first, *[BAR + line for line in chosen], BAR + _snippet(hit)], width)
 
 

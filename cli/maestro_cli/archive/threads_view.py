@@ -42,7 +42,7 @@ def run(context: CommandContext, filters: dict[str, Any], limit: int, *, as_json
         return 0
     names, at, width = SessionNames(), now_ms(), terminal_width(context.environ)
     names.learn(page["people"])
-    short = None if width is None else ShortIds(thread["threadId"] for thread in threads)
+    short = ShortIds(thread["threadId"] for thread in threads)
     for thread in threads:
         streams.say("\n".join(block(thread, names, at, width, short)))
     if not threads:
@@ -63,7 +63,7 @@ def block(
     count = f"{thread['messages']:,} message{'' if thread['messages'] == 1 else 's'}"
     head = f"{moment(thread['newest']['createdAt'], at_ms)}  {count}  {', '.join(senders[:_SENDERS_MAX])}{more}"
     thread_id = shown_id(thread["threadId"], short)
-    if short is None:
+    if width is None or short is None:
         lines = [styled(cut(head, width), "bold"), f"  {thread_id}"]
     else:
         lines = wrapped(f"{styled(head, 'bold')}  {thread_id}", width, "    ")

@@ -51,9 +51,9 @@ _DONE = 200
 def run(
     *,
     mark_read: Annotated[
-        bool, Option(help="Also acknowledge the shown messages, which notifies their senders.")
+        bool, Option(help="Also acknowledge what is shown, or was shown before; notifies the senders.")
     ] = False,
-    clear: Annotated[bool, Option(help="Delete the shown messages.")] = False,
+    clear: Annotated[bool, Option(help="Delete what is shown, or was shown before.")] = False,
     quiet: Annotated[bool, Option(name=["--quiet", "-q"], help="Print nothing when there is no mail.")] = False,
     watch: Annotated[
         bool, Option(name=["--watch", "-w"], help="Print each message as it comes, until interrupted.")
@@ -127,6 +127,10 @@ def run(
     ] = False,
 ) -> int:
     """Show the inbox."""
+    if thread is not None:
+        from maestro_cli.addressing import message_ids
+
+        thread = message_ids.resolved(CommandContext.here(speaks_as, sure=yes), thread)
     filters = {
         name: value for name, value in (("from", sender), ("type", kind), ("thread", thread)) if value is not None
     }
@@ -218,7 +222,8 @@ def run(
             command_takes_quiet=exec_quiet,
         )
         return watching.run()
-    statuses = ["pending", "delivered"] if unread else ["pending"]
+    # What was shown before, and not acknowledged, is meant too: a person has just seen it, and now says what to do.
+    statuses = ["pending", "delivered"] if unread or marking != "delivered" else ["pending"]
     connection = context.one_shot_connection()
     page = None if connection is None else first_page(connection, context.speaker(), _first(statuses, filters))
     if connection is not None and (page is None or not has_mail(page)):
@@ -237,6 +242,7 @@ def run(
                     marking,
                     statuses,
                     named(filters),
+                    unread=unread,
                     chars_max=page["printCharsMax"],
                     count_max=count_max,
                     quiet=quiet,
@@ -245,7 +251,7 @@ def run(
     if not quiet:
         from maestro_cli.output import streams
 
-        nothing = "No unread messages." if unread else "No new messages."
+        nothing = "No unread messages." if "delivered" in statuses else "No new messages."
         streams.say('{"messages": [], "count": 0, "hasMore": false}' if as_json else nothing)
     return 0
 

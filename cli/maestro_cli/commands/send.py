@@ -47,26 +47,25 @@ where some refuse, the exit code is 8. An answer goes to the sender alone.
 Without a type, priority or --require-ack that asks for something, it wakes no
 agent. Repeat --to for several receivers: a comma is part of a name.
 
+A text of several words stands in quotes; without one it is read from a pipe. A
+text that begins with `-` and has no blank stands behind `--`.
+
 Examples:
-  maestro session send --to bob --message "Review PR in task_456"
-  maestro session send --to bob --message "Stop, main is red" --priority high
-  maestro session send --to parent --file report.md --task task_456
-  maestro send --to operator --message "May I force-push?" --type request
-  maestro send --as operator --to bob --message "Yes, on your own branch."
-  maestro send -t bob -m "The short form of the same."
-  git diff --stat | maestro send -t bob -f -
-  maestro send -t bob -m "The fix." --attach cart.patch --attach shot.png
-  maestro session send --to sess_b --message "Done." \\
-      --reply-to msg_1770536761607_k3v9x2m1a
-  maestro session send --to bob --message "May I deploy?" \\
-      --require-ack --wait read --timeout 5m
-  maestro session send --to bob --message "Which port?" --type request \\
-      --wait-reply --timeout 5m
+  maestro send bob "Review PR in task_456"
+  maestro send bob "Stop, main is red" --priority high
+  git diff --stat | maestro send bob
+  maestro send bob --file report.md --task task_456
+  maestro send bob "The fix." --attach cart.patch --attach shot.png
+  maestro send operator "May I force-push?" --type request
+  maestro send bob "Yes, on your own branch." --as operator
+  maestro send bob "Done." --reply-to k3v9
+  maestro send bob "May I deploy?" --require-ack --wait read --timeout 5m
+  maestro send bob "Which port?" --type request --wait-reply --timeout 5m
   maestro send --to ann --to bob --message "Read decisions/7 first."
-  maestro send --to bob --template review --set pr="PR 123"
-  maestro send --to @workers --message "Stop, main is red." --priority high \\
-      --yes --wait delivered
-  maestro send --to @workers --type request --dry-run"""
+  maestro send bob --template review --set pr="PR 123"
+  maestro send @workers "Stop, main is red." --priority high --yes \\
+      --wait delivered
+  maestro send @workers --type request --dry-run"""
 
 
 def run(

@@ -24,7 +24,7 @@ expired, refused, delivered, session.ended; `message` and `session` are groups.
 Examples:
   maestro timeline
   maestro timeline --since 1h --event refused --event expired
-  maestro timeline --message msg_1770536761607_k3v9x2m1a
+  maestro timeline --message k3v9
   maestro timeline --follow --json | jq .event
   maestro timeline --session sess_b --limit 200
   maestro timeline --after 1041 --json"""
@@ -67,6 +67,10 @@ def run(
     with context.client() as client:
         # A name is allowed, too. An unknown session is an error, not an empty timeline.
         party = None if session is None else client.session(session)["id"]
+        if message is not None:
+            from maestro_cli.addressing.message_ids import resolve
+
+            message = resolve(client, message)
         wanted = timeline_view.TimelineQuery(party, message, words, since_ms, until_ms, after, limit)
         found = timeline_view.find(client, wanted)
         topic = party

@@ -21,16 +21,12 @@ if TYPE_CHECKING:
 
 
 def index(context: CommandContext) -> Iterator[Repair]:
-    """The search index, where its file is no sound database."""
+    """The search index, where its file is no sound database; that of a running broker looks after itself."""
     path = index_checks.index_file(context.data)
-    if context.is_remote or path is None or index_checks.damage(path) is None:
+    if context.is_remote or path is None or context.running() is not None or index_checks.damage(path) is None:
         return
-    if context.running() is None:
-        yield Repair(
-            "search index", f"remove {path}: it is damaged, and the next search makes it again", partial(_drop, path)
-        )
-    else:
-        yield Repair("search index", "make the search index again: its file is damaged", partial(_rebuild, context))
+    what = f"remove {path}: it is damaged, and the next search makes it again"
+    yield Repair("search index", what, partial(_drop, path))
 
 
 def outbox(context: CommandContext) -> Iterator[Repair]:
@@ -44,13 +40,6 @@ def _drop(path: str) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         if os.path.lexists(path + suffix):
             os.unlink(path + suffix)
-
-
-def _rebuild(context: CommandContext) -> None:
-    from maestro_cli.archive import rebuild
-
-    with context.as_operator().client() as client:
-        rebuild.run(client)
 
 
 def _send(context: CommandContext) -> None:

@@ -24,7 +24,8 @@ _FIRST_BYTES = b"SQLite format 3\0"
 def index(context: CommandContext) -> DoctorFinding:
     """The index, as the broker that runs knows it; without one, whether this Python can keep one."""
     path = index_file(context.data)
-    if path is not None and (fault := damage(path)) is not None:
+    # That of a running broker looks after itself.
+    if path is not None and context.running() is None and (fault := damage(path)) is not None:
         return DoctorFinding(_NAME, "failed", f"{path} is damaged: {fault}", "maestro doctor --fix")
     client = None if context.is_remote else context.as_operator().open_client()
     if client is None:
@@ -52,7 +53,8 @@ def index_file(data: str) -> str | None:
 
 
 def damage(path: str) -> str | None:
-    """Why the file is no sound database; None where it is one, and where a process may be writing to it."""
+    """Why the file is no sound database; None where it is one. Only for a file that no process writes to: what one
+    has not put into it yet would look like damage."""
     import sqlite3
     from urllib.parse import quote
 

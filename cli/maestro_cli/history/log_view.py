@@ -21,7 +21,7 @@ from .log_lines import SessionNames, block, flat
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
-    from maestro_schemas.documents import SaidMessageDoc
+    from maestro_schemas.documents import MessagesDoc, SaidMessageDoc
 
 _PAGE = 200
 
@@ -62,8 +62,8 @@ class LogView:
         self._query = query
         self._as_json = as_json
         self._names = SessionNames()
+        self._short = ShortIds()
         self._width = terminal_width(context.environ)
-        self._short: ShortIds | None = None
 
     def run(self, *, follow: bool) -> int:
         """Print what was said, and with `follow` what is said from now on; returns the exit code. Raises
@@ -91,13 +91,15 @@ class LogView:
             page = client.messages(before=before, limit=min(left, _PAGE), **self._query.filters())
             if before is None:
                 cursor = page["upTo"]
-            self._names.learn(page["people"])
+            self._learn(page)
             found = page["messages"] + found
             left -= len(page["messages"])
             before, has_more = page["before"], page["hasMore"]
-        if self._width is not None:
-            self._short = ShortIds(said["message"]["id"] for said in found)
         return LogPage(found, cursor, has_more)
+
+    def _learn(self, page: MessagesDoc) -> None:
+        self._names.learn(page["people"])
+        self._short.add_messages(said["message"] for said in page["messages"])
 
     def show(self, message: SaidMessageDoc) -> None:
         """Print one message. A log fetches no file: it may name many."""
@@ -129,7 +131,7 @@ class LogView:
         def catch_up(client: AnyClient) -> bool:
             nonlocal at
             for page in client.message_pages(after=at, limit=_PAGE, **self._query.filters()):
-                self._names.learn(page["people"])
+                self._learn(page)
                 for message in page["messages"]:
                     self.show(message)
                 at = page["upTo"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from maestro_clients.texts import fence, message_lines
 from maestro_clients.texts.display_names import DisplayNames
 from maestro_clients.texts.message_lines import BAR
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts.visible_text import is_token
 
@@ -29,6 +30,8 @@ INTRODUCTION_CHARS_MAX = 600
 _OTHERS_MAX = 6
 _AGENT_CHARS_MAX = 16
 
+# Six digits: of a thousand messages, two begin alike once in 4,000 offices.
+_ID_CHARS = 6
 _PREVIEW_CHARS = 120
 # The part of the budget that is reserved for previews, if not all messages fit whole. Without it, the first long
 # messages would hide the others.
@@ -167,8 +170,11 @@ def compose(
     if not messages:
         return ContextText("", [], [], waiting)
     names = DisplayNames(people)
+    short = ShortIds(chars_min=_ID_CHARS)
+    short.add_messages(messages)
     frame = _Frame(
         agent_format,
+        short,
         to_several=any(map(fence.audience, messages)),
         by_operator=any(message["from"] == OPERATOR for message in messages),
     )
@@ -178,9 +184,10 @@ def compose(
             message,
             names,
             now_ms,
-            answer=lambda own: f'{command} message reply {own} --message "..."',
+            answer=lambda own: f'{command} reply {own} "..."',
             acknowledge=lambda own: f"{command} message read {own}",
             command=command,
+            short=frame.short,
         )
         for message in messages
     ]
@@ -214,7 +221,7 @@ def _fitted(
             whole.append(message["id"])
             budget -= cost
             continue
-        preview = _preview(message, names, now_ms, agent_format.command)
+        preview = _preview(message, names, now_ms, frame)
         cost = agent_format.size(preview) + 2
         if cost > budget:
             break
@@ -230,6 +237,8 @@ class _Frame(NamedTuple):
     """What stands around the messages, in the hook's own words."""
 
     agent_format: AgentFormat
+    # Each digit of an id costs an agent a good part of a token, and it copies the id for its answer.
+    short: ShortIds
     # Whether a message went to several sessions, and whether one is the operator's.
     to_several: bool
     by_operator: bool
@@ -249,22 +258,19 @@ class _Frame(NamedTuple):
         if previewed:
             last.append(
                 f"Of {previewed:,} only the beginning is shown. To read them whole: {command} inbox. "
-                f'To answer one: {command} message reply ID --message "..."'
+                f'To answer one: {command} reply ID "..."'
             )
         if self.to_several:
-            last.append(
-                f"An answer to mail for several sessions goes to its sender alone: {command} message reply ID "
-                '--message "..."'
-            )
+            last.append(f'An answer to mail for several sessions goes to its sender alone: {command} reply ID "..."')
         if left:
             last.append(f"{left:,} more are not shown here. To read them: {command} inbox")
         return "\n\n".join([first, *parts, "\n".join([*last, CLOSING])])
 
 
-def _preview(message: MessageDoc, names: DisplayNames, now_ms: int, command: str) -> str:
+def _preview(message: MessageDoc, names: DisplayNames, now_ms: int, frame: _Frame) -> str:
     text = message["message"]
     shown = fence.joined(text[: 4 * _PREVIEW_CHARS])[:_PREVIEW_CHARS]
     ack = " It asks for an acknowledgement." if (message.get("metadata") or {}).get("requiresAck") else ""
     last = f"The beginning of {len(text):,} characters.{ack}"
-    files = message_lines.file_lines(message, command)
-    return "\n".join([*message_lines.opening(message, names, now_ms), f"{BAR}{shown}...", last, *files])
+    files = message_lines.file_lines(message, frame.agent_format.command)
+    return "\n".join([*message_lines.opening(message, names, now_ms, frame.short), f"{BAR}{shown}...", last, *files])

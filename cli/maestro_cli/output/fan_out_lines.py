@@ -11,7 +11,7 @@ import textwrap
 
 from maestro_clients.texts import presence_words
 from maestro_clients.texts.fence import addresses, named
-from maestro_schemas.names import AUDIENCE_SIGIL
+from maestro_schemas.names import AUDIENCE_SIGIL, short_id
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ _REFUSALS = {
 def sent(outcome: Mapping[str, Any], now_ms: int) -> str:
     """The report of a send to several."""
     accepted, refused = outcome["accepted"], outcome["refused"]
-    to = f" ({addresses(outcome['audience']['to'])})" if "audience" in outcome else ""
+    to = f", {addresses(outcome['audience']['to'])}" if "audience" in outcome else ""
     whom = f"{accepted} of {accepted + refused}" if refused else _sessions(accepted)
-    where = f"{outcome['id']} to {whom}{to}"
+    where = f"to {whom}{to} ({short_id(outcome['id'])})"
     retried = outcome.get("retryOf")
     if outcome.get("duplicate"):
-        first = "Sent before:" if retried is None else f"{retried} was retried before, as"
-        return f"{first} {where}; now {_states(outcome.get('recipients', ()))}."
-    again = "" if retried is None else f"again, {retried} as "
+        first = "Sent before" if retried is None else f"{short_id(retried)} was retried before"
+        return f"{first}, {where}; now {_states(outcome.get('recipients', ()))}."
+    again = "" if retried is None else "again "
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
     lines = [f"Sent {again}{where}. On disk.{less}", *groups(outcome.get("recipients", ()), now_ms)]
     if refused:
-        lines.append(f"{' ' * _HINT_COLUMN}→ maestro message retry {outcome['id']}")
+        lines.append(f"{' ' * _HINT_COLUMN}→ maestro message retry {short_id(outcome['id'])}")
     return "\n".join(lines)
 
 

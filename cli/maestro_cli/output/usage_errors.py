@@ -131,7 +131,13 @@ def _guess(error: CycloptsError, commands: Sequence[tuple[str, ...]]) -> str:
 
 
 def _command_guess(word: str, above: tuple[str, ...], commands: Sequence[tuple[str, ...]]) -> str:
-    """A command beside the mistyped one, or one of that name in another place: `maestro list`."""
+    """What people mean by the word, a command of that name in another place, or one beside it that is spelled
+    alike."""
+    from maestro_cli.addressing.intents import INTENTS
+
+    meant = INTENTS.get(" ".join([*above, word]).lower())
+    if meant is not None:
+        return f"Did you mean {' or '.join(f'`maestro {command}`' for command in meant)}? "
     elsewhere = [" ".join(path) for path in commands if path[-1] == word]
     if elsewhere:
         return f"Did you mean {' or '.join(f'`maestro {path}`' for path in elsewhere[:_PLACES_MAX])}? "

@@ -61,6 +61,7 @@ def shown(context: CommandContext, client: Client, message: MessageDoc) -> str:
     from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
     try:
         people = client.message_with_people(message["id"]).get("people", {})
@@ -69,7 +70,7 @@ def shown(context: CommandContext, client: Client, message: MessageDoc) -> str:
             raise
         people = {}  # the broker restarts; the answer is here, and only the names are not
     context.locate([message], client)
-    return screen.fit(message_block(message, DisplayNames(people), now_ms()))
+    return screen.fit(message_block(message, DisplayNames(people), now_ms(), of_messages([message])))
 
 
 def _reached(receipt: ReceiptDoc, status: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import short_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,25 +37,27 @@ def send(
     client: AnyClient | None = None,
     retry_of: str | None = None,
     files: Sequence[OutgoingFile] = (),
+    label: str | None = None,
 ) -> int:
     """Send or queue, and report it; returns the exit code. `waiting.send` is the one that waits.
 
     `client`: the command's connection, where it has one. `retry_of`: the id of the dead message that this one
-    repeats. `files`: those that the message names. Raises MaestroError for a refusal, and as `streams.say`.
+    repeats. `files`: those that the message names. `label`: as for `sentence`. Raises MaestroError for a refusal, and
+    as `streams.say`.
     """
     if client is None and not files:
         result, queued = _over_own_connection(context, outgoing)
     else:
         result, queued = handed_over(context, outgoing, client, files)
     if queued is not None:
-        document, line = queued_report(context, outgoing, queued)
+        document, line = queued_report(context, outgoing, queued, label)
         done = f"The message is in the outbox, as {document['id']}."
         streams.say(streams.json_line(document) if as_json else line, done=done)
         return 0
     outcome = accepted(result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
-    text = streams.json_line(outcome) if as_json else sentence(outcome, outgoing)
+    text = streams.json_line(outcome) if as_json else sentence(outcome, outgoing, label)
     streams.say(text, done=was_sent(outcome))
     return code(outcome)
 
@@ -138,7 +141,9 @@ def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
     return result
 
 
-def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutcome) -> tuple[dict[str, Any], str]:
+def queued_report(
+    context: CommandContext, outgoing: OutgoingDoc, sent: SendOutcome, label: str | None = None
+) -> tuple[dict[str, Any], str]:
     """The JSON and the line for a message that is in the outbox."""
     from maestro_schemas.names import canonical_id, mark_of
 
@@ -147,7 +152,8 @@ def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutc
     document: dict[str, Any] = {
         "status": "queued", "id": message_id, "to": outgoing["to"], "path": sent.queued_path
     }  # fmt: skip
-    line = f"Queued in the outbox: {message_id} to {_shown(outgoing['to'])}. No broker answered; it will be sent " + (
+    to = _shown(label or outgoing["to"])
+    line = f"Queued in the outbox, to {to} ({short_id(message_id)}). No broker answered; it will be sent " + (
         "by the next command that reaches it." if context.is_remote else "when a broker runs (maestro up)."
     )
     if sent.reason is not None and sent.reason.code == "BAD_SETTING":
@@ -214,22 +220,35 @@ def _shown(to: str | list[str]) -> str:
     return addresses(to)
 
 
-def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
-    """The same JSON in words."""
+def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc, label: str | None = None) -> str:
+    """The same JSON in words. `label`: what the receiver is called, where the message names its id."""
     if "accepted" in outcome:
         return _of_several(outcome, outgoing)
-    where = f"{outcome['id']} to {_receiver(outcome)}" if "to" in outcome else outcome["id"]
-    number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
+    # Its name; else what was typed for it, unless that is not the one that got it.
+    is_named = "toName" in outcome or "originalTo" in outcome
+    to = _receiver(outcome) if is_named and "to" in outcome else label or outgoing["to"]
+    where = f"to {_shown(to)} ({short_id(outcome['id'])})"
     if "originalTo" in outcome:
-        number += f", because {outcome['originalTo']} had ended"
+        where += f", because {_shown(label or outgoing['to'])} had ended"
     retried = outcome.get("retryOf")
     if outcome.get("duplicate"):
-        first = "Sent before:" if retried is None else f"{retried} was retried before, as"
-        return f"{first} {where}{number}; it is {outcome.get('state', 'on disk')} now."
-    again = "" if retried is None else f"again, {retried} as "
+        first = "Sent before" if retried is None else f"{short_id(retried)} was retried before"
+        return f"{first}, {where}; it is {outcome.get('state', 'on disk')} now."
+    again = "" if retried is None else "again "
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
-    return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome, outgoing)}".rstrip()
+    # An id is no name.
+    name = _shown(to) if to != outcome.get("to") else ""
+    expected = _named(_expectation(outcome, outgoing), name)
+    return f"Sent {again}{where}. It is on disk.{less} {expected}".rstrip()
+
+
+def _named(expected: str, name: str) -> str:
+    """The words about a receiver, with its name."""
+    for start in ("Its agent", "Its receiver"):
+        if name and expected.startswith(start):
+            return name + expected.removeprefix(start)
+    return expected
 
 
 def _receiver(outcome: Mapping[str, Any]) -> str:

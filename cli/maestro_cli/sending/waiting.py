@@ -73,8 +73,10 @@ def send(
     as_json: bool,
     client: AnyClient | None = None,
     files: Sequence[OutgoingFile] = (),
+    label: str | None = None,
 ) -> int:
-    """Send and wait; returns the exit code. Raises MaestroError for a refusal, and as `streams.say`."""
+    """Send and wait; returns the exit code. `label`: as for `send_flow.sentence`. Raises MaestroError for a refusal,
+    and as `streams.say`."""
     own = context.running_client() if client is None else None
     used: Any = own or client
     try:
@@ -87,7 +89,7 @@ def send(
         if outcome.get("duplicate"):
             since = 0  # the answer may have come between the first send and this command
         if not as_json:
-            streams.say(send_flow.sentence(outcome, outgoing), done=send_flow.was_sent(outcome))
+            streams.say(send_flow.sentence(outcome, outgoing, label), done=send_flow.was_sent(outcome))
         try:
             if used is None:
                 # The send has started the broker.

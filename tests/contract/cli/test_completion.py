@@ -102,6 +102,7 @@ def office() -> Iterator[tuple[Shell, Shell]]:
             operator.end_session("sess_old")
         ann = person.like(MAESTRO_SESSION_ID="sess_ann")
         ann.done("send", "--to", "bob", "--message", "hello", "--id", "msg_for_bob")
+        ann.done("send", "bob", "hello")
         person.done("down")  # completion reads only its files
         groups = Path(person.data) / "groups"
         groups.mkdir(exist_ok=True)
@@ -150,6 +151,21 @@ def test_live_sessions_and_messages(tab: Tab) -> None:
     assert offers_mail("maestro message show ", **sent)
     assert not offers_mail("maestro message read ")
     assert "sess_ann" not in tab.offers("maestro session end ", MAESTRO_DATA_DIR="/nowhere")
+
+
+def test_what_stands_without_an_option(tab: Tab) -> None:
+    """A receiver, and nothing where the text is; `last`, and the part of an id that is enough."""
+    assert {"parent", "operator", "ann", "@workers", "@reviews"} <= tab.offers("maestro send ")
+    assert tab.offers("maestro send sess_a") == {"sess_ann"}
+    assert "sess_ann" not in tab.offers("maestro send bob sess_a")
+    got = {"MAESTRO_SESSION_ID": "sess_bob"}
+    for command in ("reply", "read", "message reply", "message show", "attachment list", "send --reply-to"):
+        offered = tab.offers(f"maestro {command} ", **got)
+        assert "last" in offered, command
+        assert [word for word in offered if re.fullmatch("[0-9a-z]{9}", word)], command
+    assert not tab.offers("maestro reply last la", **got)
+    [whole] = tab.offers("maestro read msg_1", **got)
+    assert re.fullmatch(r"msg_\d+_[0-9a-z]{9}_[0-9a-z]{7}", whole)
 
 
 def test_the_data_directory_is_found_as_the_command_finds_it(tab: Tab, tmp_path: Path) -> None:

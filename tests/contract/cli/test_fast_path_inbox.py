@@ -62,6 +62,7 @@ def _without_ids_and_times(text: str) -> str:
         (r"\d\d:\d\d:\d\d, (just now|\d+s ago)", "TIME"),
         (r'"(createdAt|seq)": \d+', r'"\1": N'),
         (r"comes back in \d+s", "comes back in S"),
+        (r"(?m)^\w+ from |(?<=reply )\w+(?= \"\.\.\.\")|(?<=Acknowledged )\w+(?=;)", "ID "),
     ):
         text = re.sub(pattern, word, text)
     return text

@@ -33,7 +33,7 @@ HELD = {
     "N-A12 the settings that a team commits": "contract/hooks/test_installed_and_running.py::"
     "test_a_project_s_hooks_are_in_its_local_settings",
     "F2 a value like an option": "contract/cli/test_words.py::test_a_text_that_looks_like_an_option_is_sent",
-    "N-B5 an agent is told who it is": "contract/hooks/test_run.py::"
+    "N-B5 an agent learns who it is": "contract/hooks/test_run.py::"
     "test_at_the_start_the_agent_sees_waiting_mail_and_its_session_is_updated",
     "N-A13 a shell's words over HTTP": "contract/gateway/test_words.py::test_the_hint_of_a_refusal",
     "N-A13 an enum's values": "contract/gateway/test_words.py::test_a_value_that_is_not_allowed",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli import exit_codes
+from maestro_schemas.names import short_id
 
 if TYPE_CHECKING:
     from support.cli_shell import Ran, Shell
@@ -59,7 +60,7 @@ def test_the_lines_and_the_next_page(team: dict[str, Shell]) -> None:
     ran = team["person"].done("search", "cart", "--limit", "2")
     lines = ran.out.splitlines()
     assert [line.partition("  ")[2] for line in lines[::3]] == ["ann → lead", "ann → lead"]
-    assert [line.split()[0] for line in lines[1::3]] == [ids[2], ids[1]]
+    assert [line.split()[0] for line in lines[1::3]] == [short_id(ids[2]), short_id(ids[1])]
     assert lines[2::3] == ["  | cart 2", "  | cart 1"]
     assert "\x1b" not in ran.out
     assert re.search(r"maestro: 2 of 3 messages, [\d,]+ ms\n", ran.err)
@@ -159,7 +160,7 @@ def test_threads(team: dict[str, Shell]) -> None:
     team["ann"].send(team["lead"], "alone")
     lines = team["person"].done("threads").out.splitlines()
     assert lines[0].endswith("  2 messages  ann, lead")
-    assert lines[1:] == [f"  {asked}", "  | ann: main is red", "  | lead: fixed"]
+    assert lines[1:] == [f"  {short_id(asked)}", "  | ann: main is red", "  | lead: fixed"]
     [thread] = team["ann"].done("threads", "--json").json()["threads"]
     assert thread["threadId"] == asked
     assert team["eve"].done("threads").out == "No message has an answer yet.\n"

@@ -13,7 +13,7 @@ from maestro_cli import exit_codes
 from maestro_cli.hooks import shell_script
 from support.agent_forms import reach_of_idle
 from support.agent_processes import Agent
-from support.cli_shell import open_shell
+from support.cli_shell import open_shell, said_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -238,8 +238,8 @@ def test_the_words_of_a_send_say_what_each_is(team: Team) -> None:
     ran = team.boss.run("send", "--to", "@workers", "--message", STOP, "--yes", "--type", "command")
     assert ran.code == exit_codes.PARTLY
     said = " ".join(ran.out.split())
-    message_id = said.split()[1]
-    assert said.startswith(f"Sent {message_id} to 11 of 12 (@workers). On disk. ")
+    message_id = said_id(said)
+    assert said.startswith(f"Sent to 11 of 12, @workers ({message_id}). On disk. ")
     assert f"no dee: its mailbox is full ({PENDING_MAX})" in said
     assert said.endswith(f"maestro message retry {message_id}")
     # Of the idle ones only the Claude Codes can be woken: the hooks of the others are not installed for that.

@@ -18,6 +18,7 @@ from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_M
 from maestro_cli.hooks.session_link import AGENT_VARIABLES
 from maestro_cli.hooks.state_files import link_path, read_link
 from maestro_clients.processes.project_names import speakable
+from maestro_schemas.names import short_id
 from support.agent_forms import SESSION, reach_of_idle, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
 from support.hook_calls import Agent, Called, events_of
@@ -76,7 +77,7 @@ def test_mail_is_shown_once_and_its_sender_gets_a_receipt(alice: Shell, bob: She
     assert text.startswith(OPENING)
     assert text.endswith(CLOSING)
     assert f"| hello\n| {CLOSING}\n| bye\n" in text
-    assert f'message reply {sent} --message "..."' in text
+    assert f'maestro reply {short_id(sent, chars_min=6)} "..."' in text
     assert agent.call(event).silent()
     with alice.client() as client:
         message = client.message(sent)
@@ -174,7 +175,10 @@ def test_four_calls_at_once_beside_a_watch(alice: Shell, bob: Shell) -> None:
     watch.wait(20)
     watched = [json.loads(line)["id"] for line in lines.all()]
     for message_id in sent:
-        assert sum(f"\n{message_id} from " in text for text in texts) + watched.count(message_id) == 1
+        assert (
+            sum(f"\n{short_id(message_id, chars_min=6)} from " in text for text in texts) + watched.count(message_id)
+            == 1
+        )
 
 
 # --- no mail ------------------------------------------------------------------------------------------------

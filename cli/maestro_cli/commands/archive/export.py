@@ -24,7 +24,7 @@ With --out DIR the file is named for what it holds. A file that exists is left
 alone without --force.
 
 Examples:
-  maestro export thread msg_1770536761607_k3v9x2m1a --out review.md
+  maestro export thread k3v9 --out review.md
   maestro export with ann ben --since 2d
   maestro export group reviews --format html --out reviews.html
   maestro export --query "cart has:attachment" --attachments --out cart/

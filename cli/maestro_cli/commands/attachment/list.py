@@ -17,8 +17,8 @@ One line a file: its name, its size, its type by the name, and where this
 machine has it. For the message's sender, its receiver, and the operator.
 
 Examples:
-  maestro attachment list msg_1770536761607_k3v9x2m1a
-  maestro attachment list msg_1770536761607_k3v9x2m1a --json"""
+  maestro attachment list k3v9
+  maestro attachment list k3v9 --json"""
 
 
 def run(

@@ -28,9 +28,9 @@ the digest that the message names. For the message's sender, its receiver, and
 the operator, also where the broker is on another machine.
 
 Examples:
-  maestro attachment save msg_1770536761607_k3v9x2m1a
-  maestro attachment save msg_1770536761607_k3v9x2m1a cart.patch --to /tmp
-  maestro attachment save msg_1770536761607_k3v9x2m1a shot.png --force"""
+  maestro attachment save k3v9
+  maestro attachment save k3v9 cart.patch --to /tmp
+  maestro attachment save k3v9 shot.png --force"""
 
 USAGE = "maestro attachment save ID [NAME] [OPTIONS]"
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Annotated, Any
 
     from maestro_cli.options import COUNTS, AsOption, Option, YesOption
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import MessageDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
@@ -27,7 +28,7 @@ reported at once, and is not listed. Messages are removed after the retention.
 Examples:
   maestro message dead
   maestro message dead --limit 100 --json
-  maestro message retry msg_1770536761607_k3v9x2m1a"""
+  maestro message retry k3v9"""
 
 _DEFAULT_COUNT = 20
 _PREVIEW_CHARS = 60
@@ -71,8 +72,11 @@ def run(
     if not letters:
         streams.say("No dead letters.")
         return 0
-    lines = [line for letter in letters for line in _lines(letter)]
-    again = next((letter["id"] for letter in letters if "retriedAs" not in letter), None)
+    from maestro_clients.texts.short_ids import ShortIds
+
+    short = ShortIds(letter[key] for letter in letters for key in ("id", "retriedAs") if key in letter)
+    lines = [line for letter in letters for line in _lines(letter, short)]
+    again = next((short.of(letter["id"]) for letter in letters if "retriedAs" not in letter), None)
     if again is not None:
         lines.append(f"To send one again: maestro message retry {again}")
     if has_more:
@@ -108,7 +112,7 @@ def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
     }
 
 
-def _lines(letter: dict[str, Any]) -> list[str]:
+def _lines(letter: dict[str, Any], short: ShortIds) -> list[str]:
     from maestro_cli.output.render import BAR, plain
     from maestro_clients.texts.ages import age
     from maestro_clients.texts.fence import joined
@@ -117,12 +121,13 @@ def _lines(letter: dict[str, Any]) -> list[str]:
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
     failure = letter["failure"]
     when = "queued" if "path" in letter else "refused" if letter["status"] == "failed" else "expired"
-    head = f"{letter['id']} from {letter['from']} to {_receivers(letter)}, {when} {age(letter['diedAt'], now_ms())}"
+    head = f"{short.of(letter['id'])} from {letter['from']} to {_receivers(letter)}"
+    head += f", {when} {age(letter['diedAt'], now_ms())}"
     why = f"{failure.get('code', '?')}: {failure.get('message', '')}"
     # The reason of a refused entry is read from its file, which any program of the user can write.
     lines = [head, f"{BAR if 'path' in letter else '  '}{plain(why)}", BAR + preview]
     if "retriedAs" in letter:
-        lines.append(f"  was retried as {letter['retriedAs']}")
+        lines.append(f"  was retried as {short.of(letter['retriedAs'])}")
     return lines
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 USAGE = "maestro message delete ID... [OPTIONS]"
 DETAILS = """\
 Examples:
-  maestro message delete msg_1770536761607_k3v9x2m1a
-  maestro message delete msg_1770536761607_k3v9x2m1a --json"""
+  maestro message delete k3v9
+  maestro message delete k3v9 --json"""
 
 
 def run(
@@ -45,7 +45,13 @@ def run(
             results = client.delete(ids)
         else:
             results = [result for message_id in ids for result in _deleted_by_operator(client, message_id)]
-    return report_results(results, lambda done: f"Deleted {', '.join(done)}.", as_json=as_json)
+    return report_results(results, _sentence, as_json=as_json)
+
+
+def _sentence(done: list[str]) -> str:
+    from maestro_clients.texts.short_ids import ShortIds
+
+    return f"Deleted {', '.join(map(ShortIds(done).of, done))}."
 
 
 def _deleted_by_operator(client: AnyClient, message_id: str) -> list[ItemResultDoc]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from maestro_cli.options import AsOption, Option, YesOption
     from maestro_clients.one_shot_client import AnyClient
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import ItemResultDoc, MessageDoc
 
 USAGE = "maestro message read ID... [OPTIONS]"
@@ -29,8 +30,8 @@ that was not shown yet is printed first. In a person's shell without a session
 it acknowledges what agents sent to `operator`, and nothing else.
 
 Examples:
-  maestro message read msg_1770536761607_k3v9x2m1a
-  maestro message read msg_1770536761607_k3v9x2m1a msg_1770536761700_p0q8w7e6r"""
+  maestro message read k3v9
+  maestro message read k3v9 p0q8"""
 
 
 def run(
@@ -53,9 +54,12 @@ def run(
             results = [_explained(client, result) for result in results]
 
     def sentence(done: list[str]) -> str:
+        from maestro_clients.texts.short_ids import ShortIds
+
+        short = ShortIds(done)
         senders = "its sender is" if len(done) == 1 else "their senders are"
         seen = " (shown above for the first time)" if unseen else ""
-        return f"Acknowledged {', '.join(done)}; {senders} notified{seen}."
+        return f"Acknowledged {', '.join(map(short.of, done))}; {senders} notified{seen}."
 
     return report_results(results, sentence, as_json=as_json)
 
@@ -74,17 +78,18 @@ def _explained(client: AnyClient, result: ItemResultDoc) -> ItemResultDoc:
         return failed(result["id"], error)
 
 
-def block(message: MessageDoc, names: DisplayNames) -> str:
+def block(message: MessageDoc, names: DisplayNames, short: ShortIds) -> str:
     """The message as it is shown to who acknowledges it: without its request for that."""
     from maestro_cli.output.render import message_block
 
     metadata = {key: value for key, value in message.get("metadata", {}).items() if key != "requiresAck"}
-    return message_block({**message, "metadata": metadata}, names, now_ms())  # type: ignore[typeddict-item]
+    return message_block({**message, "metadata": metadata}, names, now_ms(), short)  # type: ignore[typeddict-item]
 
 
 def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], session: str) -> list[str]:
     from maestro_cli.output import screen
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
     unseen = []
     for message_id in ids:
@@ -97,6 +102,6 @@ def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], ses
         message = found["message"]
         context.locate([message], client)
         if message["to"] == session and message["status"] == "pending":
-            streams.say(screen.fit(block(message, DisplayNames(found.get("people", {})))))
+            streams.say(screen.fit(block(message, DisplayNames(found.get("people", {})), of_messages([message]))))
             unseen.append(message_id)
     return unseen

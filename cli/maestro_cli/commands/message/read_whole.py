@@ -79,15 +79,16 @@ def run(
 
 def _shown(message: MessageDoc, people: Mapping[str, PersonDoc], session: str) -> str:
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
     from .read import block
 
-    names = DisplayNames(people)
+    names, short = DisplayNames(people), of_messages([message])
     if message["to"] == session and message["status"] in _OPEN:
-        return block(message, names)
+        return block(message, names, short)
     state = "acknowledged before" if message["status"] == "read" else message["status"]
     to = "" if message["to"] == session else f"to {names.label(message['to'])}, "
-    return f"{block(message, names)}\n  {to}{state}"
+    return f"{block(message, names, short)}\n  {to}{state}"
 
 
 def _acknowledged(

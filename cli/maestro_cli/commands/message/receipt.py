@@ -29,8 +29,8 @@ several receivers did not take it, and why.
 `session send --wait delivered` waits for a step.
 
 Examples:
-  maestro message receipt msg_1770536761607_k3v9x2m1a
-  maestro message receipt msg_1770536761607_k3v9x2m1a --json"""
+  maestro message receipt k3v9
+  maestro message receipt k3v9 --json"""
 
 _STEPS = (
     ("accepted", "createdAt", None),

@@ -20,8 +20,8 @@ For its sender, its receiver, and the operator. It changes nothing: `maestro
 inbox` delivers.
 
 Examples:
-  maestro message show msg_1770536761607_k3v9x2m1a
-  maestro message show msg_1770536761607_k3v9x2m1a --json"""
+  maestro message show k3v9
+  maestro message show k3v9 --json"""
 
 
 def run(

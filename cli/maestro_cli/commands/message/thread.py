@@ -19,8 +19,8 @@ DETAILS = """\
 For its sender, its receiver, and the operator.
 
 Examples:
-  maestro message thread msg_1770536761607_k3v9x2m1a
-  maestro message thread msg_1770536761607_k3v9x2m1a --json"""
+  maestro message thread k3v9
+  maestro message thread k3v9 --json"""
 
 
 def run(
@@ -45,10 +45,12 @@ def run(
     from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
+    short = of_messages(messages)
     names, now = DisplayNames(found.get("people", {})), now_ms()
     blocks = [
-        f"{message_block(message, names, now)}\n  to {names.label(message['to'])}, {message['status']}"
+        f"{message_block(message, names, now, short)}\n  to {names.label(message['to'])}, {message['status']}"
         for message in messages
     ]
     streams.say(screen.fit("\n\n".join(blocks)))

@@ -146,15 +146,13 @@ def test_the_text_of_one_message() -> None:
         "| two\n"
         "| lines\n"
         '| data: {"a": 1}\n'
-        'Answer: maestro message reply msg_7 --message "..."\n'
+        'Answer: maestro reply msg_7 "..."\n'
         "It asks for an acknowledgement: maestro message read msg_7"
     )
 
 
 TO_SEVEN = {"to": ["@workers"], "size": 7}
-TO_THE_SENDER = (
-    'An answer to mail for several sessions goes to its sender alone: maestro message reply ID --message "..."'
-)
+TO_THE_SENDER = 'An answer to mail for several sessions goes to its sender alone: maestro reply ID "..."'
 
 
 def to_seven(number: int, text: str = "hello", **about: Any) -> MessageDoc:
@@ -184,7 +182,7 @@ def test_mail_for_several_that_asks_nothing() -> None:
 )
 def test_mail_for_several_that_asks(about: dict[str, Any], asked: str) -> None:
     text = compose([to_seven(1, **about)], 1, {}, NOW_MS, PLAIN).text
-    assert f" (to @workers, 7 sessions; {asked})\n| hello\nAnswer: maestro message reply msg_1 --message" in text
+    assert f" (to @workers, 7 sessions; {asked})\n| hello\nAnswer: maestro reply msg_1 " in text
     assert text.count(TO_THE_SENDER) == 1
 
 
@@ -236,7 +234,7 @@ def test_a_preview_says_to_what_it_belongs_and_how_to_answer() -> None:
     first, second = found.text.split("\n\n")[1:3]
     assert first.startswith("msg_5 from sess_ann, 30m ago\nthread msg_1\n| zzz")
     assert "thread" not in second
-    assert 'To answer one: maestro message reply ID --message "..."' in found.text
+    assert 'To answer one: maestro reply ID "..."' in found.text
 
 
 @pytest.mark.parametrize(("text", "units", "size"), [("a", 1, 1), ("é", 1, 2), ("\U0001f4e8", 2, 4), ("", 0, 0)])
@@ -274,7 +272,7 @@ OWN_LINES = re.compile(
     |in\ reply\ to\ msg_old,\ thread\ msg_root
     |for\ (sess_eve\ \(worker\)|{WORD}\ \(worker,\ sess_eve\)),\ who\ had\ ended
     |Taken\ out\ of\ it:\ [\d,]+\ hidden\ characters?\.
-    |Answer:\ maestro\ message\ reply\ msg_1\ --message\ "\.\.\."
+    |Answer:\ maestro\ reply\ msg_1\ "\.\.\."
     |It\ asks\ for\ an\ acknowledgement:\ maestro\ message\ read\ msg_1
     |The\ beginning\ of\ [\d,]+\ characters\.(\ It\ asks\ for\ an\ acknowledgement\.)?
     |Of\ 1\ only\ the\ beginning\ is\ shown\..*

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_clients.texts.short_ids import ShortIds, needs_look_up
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas import names
+from maestro_schemas.names import needs_look_up
 
 MARK = "2oztxul"
 

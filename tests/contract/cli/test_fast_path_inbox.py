@@ -62,11 +62,8 @@ def _without_ids_and_times(text: str) -> str:
         (r"\d\d:\d\d:\d\d, (just now|\d+s ago)", "TIME"),
         (r'"(createdAt|seq)": \d+', r'"\1": N'),
         (r"comes back in \d+s", "comes back in S"),
-        (
-            (r"(?m)^\w+ from |(?<=reply )\w+(?= \"\.\.\.\")", "ID "),
-            (r"(?<=Acknowledged )\w+(?=;)|(?<=in reply to )\w+|(?<=message read )\w+", "ID "),
-            "ID ",
-        ),
+        (r"(?m)^\w+ from |(?<=reply )\w+(?= \"\.\.\.\")", "ID "),
+        (r"(?<=Acknowledged )\w+(?=;)|(?<=in reply to )\w+|(?<=message read )\w+", "ID "),
     ):
         text = re.sub(pattern, word, text)
     return text

@@ -134,8 +134,8 @@ def person(person: Shell) -> Shell:
 def test_a_start_with_a_new_session(person: Shell) -> None:
     person.done("up", "--no-http")
     cost = cost_of(person, "SessionStart", session_id="agent-1")
-    # The session that a hook makes has a new id, so the broker is asked for it once. The introduction says who else is
-    # here.
+    # The session that a hook makes has a new id, so the broker is asked for it once. The introduction says who else
+    # is here.
     assert cost == (1, ["session.get", "session.start", "presence", "inbox"])
     again = cost_of(person, "SessionStart", session_id="agent-1", source="resume")
     assert again == (1, ["session.get", "session.touch", "presence", "inbox"])

@@ -45,21 +45,21 @@ def path_of(data: str) -> str:
 
 def read(data: str) -> list[Footprint]:
     """Every footprint, the first one first; lines that can't be read are left out. Raises MaestroError
-    FILE_UNREADABLE."""
+    DATA_DIR_UNUSABLE."""
     try:
         text = places.read(path_of(data), _BYTES_MAX).decode("utf-8", "replace")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise places.refusal(
-            "FILE_UNREADABLE", f"{places.shown(path_of(data))} can't be read", error, "Nothing was changed."
+            "DATA_DIR_UNUSABLE", f"{places.shown(path_of(data))} can't be read", error, "Nothing was changed."
         ) from None
     return [found for line in text.splitlines() if (found := _parsed(line)) is not None]
 
 
 def note(data: str, made: Iterable[Footprint] = ()) -> None:
     """Note what is about to be made, each once; and the data directory with those above it, where that is made now.
-    Raises MaestroError FILE_UNREADABLE, NOT_PRIVATE."""
+    Raises MaestroError DATA_DIR_UNUSABLE, NOT_PRIVATE."""
     ownership.check_data_dir(data)
     above = folders_above((path_of(data),))
     known = set(read(data))
@@ -73,7 +73,7 @@ def note(data: str, made: Iterable[Footprint] = ()) -> None:
             file.write(lines)
     except OSError as error:
         raise places.refusal(
-            "FILE_UNREADABLE", f"{places.shown(path_of(data))} can't be written", error, "Nothing was changed."
+            "DATA_DIR_UNUSABLE", f"{places.shown(path_of(data))} can't be written", error, "Nothing was changed."
         ) from None
 
 

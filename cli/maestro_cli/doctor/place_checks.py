@@ -9,6 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from maestro_cli.setup import data_removal
 from maestro_runtime import paths, places
 
 from .findings import DoctorFinding
@@ -132,12 +133,19 @@ def modes(context: CommandContext) -> DoctorFinding:
 
 
 def wrong_modes(data: str) -> Iterator[str]:
-    """What is in the data directory with a mode that lets others in, or not even its owner. Mail is not looked at:
-    its folders are, and there may be very much of it."""
+    """What of ours is in the data directory with a mode that lets others in, or not even its owner. Mail is not
+    looked at: its folders are, and there may be very much of it. Nor is what a person has put there."""
+    if not data_removal.is_post_office(data):
+        return
     for folder, folders, files in os.walk(data):
+        inside = os.path.relpath(folder, data)
         if folder == data:
-            folders[:] = [name for name in folders if name not in _MAIL]
+            files[:] = [name for name in files if data_removal.owns(name)]
+            folders[:] = [name for name in folders if data_removal.owns(name) and name not in _MAIL]
             yield from (path for name in _MAIL if is_wrong_mode(path := os.path.join(data, name)))
+        elif os.sep not in inside:
+            for names in (files, folders):
+                names[:] = [name for name in names if data_removal.owns(inside, name)]
         yield from (path for name in (*folders, *files) if is_wrong_mode(path := os.path.join(folder, name)))
 
 

@@ -178,14 +178,18 @@ def _completion() -> Iterator[RemovalItem]:
 def _hooks_dirs(offices: Mapping[str, object]) -> Iterator[RemovalItem]:
     for data in offices:
         folder = state_files.hooks_dir(data)
-        if os.path.isdir(folder):
-            yield _tree(folder, "the script that hooks call, and what hooks noted")
+        if not data_removal.is_post_office(data) or os.path.islink(folder) or not os.path.isdir(folder):
+            continue
+        name = os.path.basename(folder)
+        if any(data_removal.owns(name, inside) for inside in data_removal.names_in(folder)):
+            remove = functools.partial(data_removal.remove_directory, data, name)
+            yield RemovalItem(folder, "the script that hooks call, and what hooks noted", remove)
 
 
 def _data(plan: RemovalPlan, data: str, environ: Mapping[str, str]) -> Iterator[RemovalItem]:
     foreign = data_removal.foreign_names(data)
     plan.left.extend(LeftItem(os.path.join(data, name), "not a file of the post office") for name in foreign)
-    if len(data_removal.names_in(data)) > len(foreign):
+    if set(data_removal.names_in(data)) - set(foreign):
         yield RemovalItem(data, "all mail, sessions, keys, logs", functools.partial(data_removal.remove_data, data))
     config = paths.config_file(environ)
     if os.path.lexists(config):

@@ -13,7 +13,7 @@ from maestro_cli.hooks import agents, installation, state_files
 from maestro_cli.hooks.files import project_folder
 from maestro_cli.hooks.mcp import mcp_places
 from maestro_cli.processes import unit_removal
-from maestro_runtime import ownership, paths, places
+from maestro_runtime import ownership, paths, places, user_files
 from maestro_runtime.traces import footprints
 from maestro_schemas.errors import MaestroError
 
@@ -120,6 +120,7 @@ def _changes(plan: RemovalPlan, path: str, changes: Sequence[SettingsChange], ab
             rest = "it is removed" if change.after is None else "all else in it stays"
             yield RemovalItem(path, f"{about}; {rest}", change.apply)
         backup = installation.backup_path(path)
+        yield from _unfinished(path, backup)
         kept = installation.read(backup)
         if kept is None or change.restores:
             continue
@@ -128,6 +129,11 @@ def _changes(plan: RemovalPlan, path: str, changes: Sequence[SettingsChange], ab
         else:
             why = "your settings from before the installation; they have changed since"
             plan.left.append(LeftItem(backup, why))
+
+
+def _unfinished(*files: str) -> Iterator[RemovalItem]:
+    for path in dict.fromkeys(left for file in files for left in user_files.unfinished(file)):
+        yield RemovalItem(path, "what a command left that was killed", functools.partial(os.unlink, path))
 
 
 def _note_trust(plan: RemovalPlan, hooks_file: str) -> None:
@@ -168,6 +174,7 @@ def _unlink(path: str, before: str | None) -> None:
 
 
 def _completion() -> Iterator[RemovalItem]:
+    yield from _unfinished(*(path for shell in completion_files.SHELLS for path in completion_files.places_of(shell)))
     for path in completion_files.installed():
         yield RemovalItem(path, "completion of a shell", functools.partial(os.unlink, path))
 

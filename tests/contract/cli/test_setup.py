@@ -47,6 +47,9 @@ SERVER_FILES = {
 }
 
 
+BASH_FILES = ".local/share/bash-completion/completions"
+
+
 class NewHome:
     """A home directory of its own, and commands in it: HOME and PATH, and no other variable of ours."""
 
@@ -371,6 +374,23 @@ def test_what_could_not_be_removed_is_found_again(home: NewHome) -> None:
     home.put(name, whole)
     home.done("uninstall", "--yes")
     assert not os.path.exists(home.at(name))
+
+
+def test_what_killed_commands_left_beside_the_settings_goes(home: NewHome) -> None:
+    own = home.put(".codex/notes", "mine")
+    before = home.tree()
+    home.done("setup", "codex", "--yes")
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    for name in (HOOK_FILES["codex"], f"{HOOK_FILES['codex']}.before-maestro", f"{BASH_FILES}/maestro"):
+        home.put(f"{name}.{ended.pid}.new", "{")
+    running = home.put(f"{HOOK_FILES['codex']}.{os.getpid()}.new", "{")
+    foreign = home.put(f"{HOOK_FILES['codex']}.new", "{")
+    home.done("uninstall", "--yes", "--data")
+    for path in (running, foreign):
+        os.unlink(path)
+    assert os.path.exists(own)
+    assert home.tree() == before
 
 
 def test_a_record_of_nonsense_stops_no_removal(home: NewHome) -> None:

@@ -123,7 +123,9 @@ def foreign_names(data: str) -> list[str]:
         if not owns(name):
             found.append(name)
         elif name in _DIRECTORIES and os.path.isdir(path) and not os.path.islink(path):
-            found += [os.path.join(name, inside) for inside in names_in(path) if not owns(name, inside)]
+            # In one that may not be read nothing can be named.
+            with contextlib.suppress(PermissionError):
+                found += [os.path.join(name, inside) for inside in names_in(path) if not owns(name, inside)]
     return found
 
 

@@ -115,7 +115,10 @@ def _parsed(line: str) -> Footprint | None:
     try:
         found = json.loads(line)
         one = Footprint(**found)
-    except (ValueError, TypeError):
+        if not all(value is None or isinstance(value, str) for value in one):
+            return None
+        # What can be no path: a NUL, or a half of a character pair.
+        is_path = "\0" not in one.path and os.path.isabs(os.fsencode(one.path))
+    except (ValueError, TypeError, RecursionError):
         return None
-    is_text = all(value is None or isinstance(value, str) for value in one)
-    return one if is_text and one.kind in _KINDS and os.path.isabs(one.path) else None
+    return one if is_path and one.kind in _KINDS else None

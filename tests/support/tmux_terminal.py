@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,16 @@ class TmuxTerminal:
 
     def wait_end(self) -> int:
         """Wait until the program has ended; its exit status."""
-        # The status comes a moment after the end of the output.
-        ended = "#{pane_dead_status}#{pane_dead_signal}"
-        eventually(lambda: self._said(ended) != "", "the end of the program", _SECONDS_MAX)
+        eventually(self._has_ended, "the end of the program", _SECONDS_MAX)
         return int(self._said("#{pane_dead_status}") or -1)
+
+    def _has_ended(self) -> bool:
+        # The status comes a moment after the end of the output.
+        dead, server, status = self._said("#{pane_dead}/#{pid}/#{pane_dead_status}#{pane_dead_signal}").split("/")
+        if dead == "1" and not status:
+            # tmux 3.3 misses the signal of some children, and they stay zombies: the next one makes it look for all.
+            os.kill(int(server), signal.SIGCHLD)
+        return status != ""
 
     def captured(self, *, whole: bool = False) -> str:
         """What is on the screen, with its colours; `whole`: also what has left it at the top."""

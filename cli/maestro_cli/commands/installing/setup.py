@@ -85,8 +85,10 @@ def run(
     else:
         for finding in findings:
             setup_report.show_finding(finding)
+        if all(step.state in ("done", "unchanged") for step in steps) and not findings:
+            streams.say("All checks are ok.")
         if plan.agents:
-            streams.say(setup_report.NEXT)
+            setup_report.show_next(plan)
     has_failed = any(step.state == "failed" for step in steps) or any(one.state == "failed" for one in findings)
     return exit_codes.FAILED if has_failed else exit_codes.DONE
 

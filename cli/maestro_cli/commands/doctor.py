@@ -81,9 +81,6 @@ def _repaired(*, dry_run: bool, as_json: bool) -> list[RepairOutcome]:
 
 
 def _say(line: DoctorFinding | RepairOutcome) -> None:
-    from maestro_cli.output.render import plain
-    from maestro_cli.output.styles import styled
+    from maestro_cli.setup import setup_report
 
-    state = styled(f"{line.state:<7}", _COLOURS[line.state])
-    said = f"{state}  {line.name}: {plain(line.what)}"
-    streams.say(f"{said}\n         next: {plain(line.repair)}" if line.repair else said)
+    setup_report.show_line(line.state, line.name, line.what, line.repair)

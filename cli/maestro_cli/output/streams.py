@@ -91,10 +91,16 @@ def json_line(document: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Write a line for the reader to standard error. A closed standard error is no reason to fail."""
+    """Write lines for the reader to standard error, wrapped on a terminal. A closed standard error is no reason to
+    fail."""
     if sys.stderr is None:
         return
     try:
+        if sys.stderr.isatty():
+            from .tables import terminal_width
+            from .wrapping import fitted
+
+            text = "\n".join(fitted(text.split("\n"), terminal_width(os.environ, errors=True)))
         print(_visible(text), file=sys.stderr, flush=True)
     except OSError:
         return

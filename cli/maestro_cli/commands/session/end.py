@@ -6,7 +6,7 @@ Rule: the mail in its mailbox stays until the retention.
 from __future__ import annotations
 
 from maestro_cli.context import CommandContext, now_ms
-from maestro_cli.output import streams
+from maestro_cli.output import screen, streams
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -79,5 +79,6 @@ def _end_gone(context: CommandContext, status: EndStatus, *, sure: bool, is_tria
     elif not lines:
         streams.say("No session is gone: the process of each runs, or is not known.")
     else:
-        streams.say("\n".join(gone_sessions.sentences(lines, "Would end" if is_trial else "Ended", now_ms())))
+        sentences = gone_sessions.sentences(lines, "Would end" if is_trial else "Ended", now_ms())
+        streams.say(screen.fit("\n".join(sentences)))
     return 0

@@ -113,7 +113,7 @@ Examples:
             CommandRow("nudge", "session.nudge", "Let mail wake an idle agent by keys in its terminal, or not."),
             CommandRow("show", "session.show", "Show one session."),
             CommandRow("list", "session.list", "List the sessions."),
-            CommandRow("send", "send", SEND_HELP),
+            CommandRow("send", "send", SEND_HELP, "send"),
             *_COMPATIBLE,
         ),
     ),
@@ -127,7 +127,7 @@ Examples:
   maestro message read k3v9""",
         (
             CommandRow("show", "message.show", "Show one message and its status."),
-            CommandRow("reply", "message.reply", REPLY_HELP),
+            CommandRow("reply", "message.reply", REPLY_HELP, "reply"),
             CommandRow("thread", "message.thread", "Show the conversation that a message is in."),
             CommandRow("receipt", "message.receipt", "Show each step of a message's delivery, when and by what."),
             CommandRow("dead", "message.dead", "List your messages that expired or were refused from the outbox."),
@@ -180,7 +180,7 @@ Examples:
         (
             CommandRow("send", "mail.send", "Compatible name: send mail with a subject to sessions."),
             CommandRow("inbox", "mail.inbox", "Compatible name: show the mail that is not acknowledged yet."),
-            CommandRow("reply", "message.reply", "Compatible name of `message reply`.", "message reply"),
+            CommandRow("reply", "message.reply", "Compatible name of `message reply`.", "reply"),
             CommandRow("broadcast", "mail.broadcast", "Compatible name: send mail to many sessions."),
             CommandRow("wait", "mail.wait", "Compatible name: wait for one mail, and show it."),
         ),

@@ -45,9 +45,11 @@ class Newcomer:
         self.answered = 0
         self._began_s: float | None = None
         tools = os.path.join(root, "tools")
-        # As on every desktop. Claude Code writes into the last one, too.
-        applications = os.path.join(self.home, ".local", "share", "applications")
-        for folder in (tools, applications, *(os.path.join(self.home, name) for name in PROJECTS)):
+        # As on every desktop. Claude Code writes into them, too.
+        desktop = [
+            os.path.join(self.home, name) for name in (".config", os.path.join(".local", "share", "applications"))
+        ]
+        for folder in (tools, *desktop, *(os.path.join(self.home, name) for name in PROJECTS)):
             os.makedirs(folder)
         [claude] = find(claude_code)
         os.symlink(claude, os.path.join(tools, "claude"))
@@ -152,7 +154,17 @@ class Newcomer:
         """Answer a dialog by its second choice: yes, and don't ask again."""
         self.see(name, dialog)
         self.answered += 1
-        self.terminals[name].press("2")
+        terminal = self.terminals[name]
+
+        def is_answered() -> bool:
+            """A key that comes while the dialog is being drawn is not taken for an answer, so it is pressed again."""
+            if dialog not in terminal.text():
+                return True
+            terminal.press("2")
+            threading.Event().wait(1.5)
+            return dialog not in terminal.text()
+
+        eventually(is_answered, "the answer is taken", _SHOWN_S_MAX)
 
     def see(self, name: str, text: str) -> None:
         """Wait until the person sees a text."""

@@ -27,6 +27,9 @@ SECONDS_MAX = 400.0
 _CLAUDE_CODE = (
     ".claude.json",
     ".cache",
+    # That git leaves its settings of a project out of every commit, and the links that it opens.
+    ".config/git",
+    ".config/mimeapps.list",
     ".local/share/applications/claude-code",
     *(f"{name}/.claude" for name in PROJECTS),
 )

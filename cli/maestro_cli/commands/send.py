@@ -59,8 +59,8 @@ Examples:
   maestro send operator "May I force-push?" --type request
   maestro send bob "Yes, on your own branch." --as operator
   maestro send bob "Done." --reply-to k3v9
-  maestro send bob "May I deploy?" --require-ack --wait read --timeout 5m
-  maestro send bob "Which port?" --type request --wait-reply --timeout 5m
+  maestro send bob "Deploy?" --require-ack --wait read --timeout 5m
+  maestro send bob "Which port?" --wait-reply --timeout 5m
   maestro send --to ann --to bob --message "Read decisions/7 first."
   maestro send bob --template review --set pr="PR 123"
   maestro send @workers "Stop, main is red." --priority high --yes \\

@@ -79,6 +79,17 @@ def show_files(files: Sequence[tuple[str, str]], environ: Mapping[str, str]) -> 
         streams.say(_INDENT + line)
 
 
+def show_next(plan: SetupPlan) -> None:
+    """Say what a person does next."""
+    streams.tell(NEXT)
+    if any(one.agent is agents.CLAUDE_CODE for one in plan.agents):
+        # In its usual mode it asks a person before a new command, also where mail has woken it.
+        streams.say(
+            '      Claude Code asks you before its first maestro command. Choose "don\'t ask again": then it can\n'
+            "      answer when mail wakes it, too."
+        )
+
+
 def show_step(step: SetupStep) -> None:
     """Say what became of a step."""
     show_line(_MARKS[step.state], step.name, step.what, step.repair)

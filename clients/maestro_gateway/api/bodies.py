@@ -278,7 +278,6 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
         str | None,
         described(
             "Its name if it has none, or the first free of `NAME-2`, `NAME-3` and so on. Without `name`.",
-            "shop",
             maxLength=NAME_CHARS_MAX,
         ),
     ] = None

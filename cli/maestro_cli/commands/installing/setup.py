@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from maestro_cli import exit_codes
 from maestro_cli.context import CommandContext
-from maestro_cli.output import screen, streams
+from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
 
 TYPE_CHECKING = False
@@ -85,8 +85,10 @@ def run(
     else:
         for finding in findings:
             setup_report.show_finding(finding)
+        if all(step.state in ("done", "unchanged") for step in steps) and not findings:
+            streams.say("All checks are ok.")
         if plan.agents:
-            streams.say(screen.fit(setup_report.NEXT))
+            setup_report.show_next(plan)
     has_failed = any(step.state == "failed" for step in steps) or any(one.state == "failed" for one in findings)
     return exit_codes.FAILED if has_failed else exit_codes.DONE
 

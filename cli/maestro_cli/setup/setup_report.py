@@ -84,7 +84,7 @@ def show_next(plan: SetupPlan) -> None:
     streams.tell(NEXT)
     if any(one.agent is agents.CLAUDE_CODE for one in plan.agents):
         # In its usual mode it asks a person before a new command, also where mail has woken it.
-        streams.say(
+        streams.tell(
             '      Claude Code asks you before its first maestro command. Choose "don\'t ask again": then it can\n'
             "      answer when mail wakes it, too."
         )

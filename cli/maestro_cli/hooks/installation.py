@@ -190,7 +190,7 @@ def explained(path: str) -> Iterator[None]:
         raise MaestroError(
             "FILE_UNREADABLE",
             f"{path} can't be read as settings: {error.message}",
-            "Nothing was changed. Repair the file by hand, then run this again.",
+            "The file was not changed. Repair it by hand, then run this again.",
         ) from None
 
 

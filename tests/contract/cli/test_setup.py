@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -664,3 +665,49 @@ def test_a_data_directory_that_is_not_private_is_refused(home: NewHome) -> None:
         assert "may be written to by other users" in ran.err
     assert home.tree() == before
     os.chmod(home.data, 0o700)
+
+
+@pytest.mark.parametrize("wrong", ["maybe", "yy", "0"])
+def test_an_answer_that_is_none_is_asked_for_again(home: NewHome, wrong: str) -> None:
+    os.mkdir(home.at(".codex"))
+    code, shown = on_a_terminal(home, f"{wrong}\nn\n", "setup")
+    assert shown.count("Do it? [Y/n] ") == 2
+    assert "Type y or n." in shown
+    assert code == exit_codes.FAILED
+    assert not os.path.exists(home.at(".codex/hooks.json"))
+
+
+def test_control_c_at_the_question_says_that_nothing_was_changed(home: NewHome) -> None:
+    os.mkdir(home.at(".codex"))
+    before = home.tree()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "maestro_cli", "setup"]
+    with subprocess.Popen(
+        command, env=home.environ, cwd=home.path, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while not shown.endswith(b"Do it? [Y/n] "):
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        shown = b""
+        with contextlib.suppress(OSError):
+            while some := os.read(ours, 4096):
+                shown += some
+        os.close(ours)
+        assert process.wait(COMMAND_S_MAX) == 130
+    assert shown.split(b"\r\n") == [b"", b"Nothing was changed.", b""]
+    assert home.tree() == before
+
+
+@pytest.mark.parametrize("content", ['{"a": 1, ', "hello", '["a list"]'])
+def test_the_plan_names_an_agent_whose_settings_are_broken(home: NewHome, content: str) -> None:
+    os.mkdir(home.at(".claude"))
+    home.done("setup", "--yes")
+    home.done("hooks", "uninstall", "claude-code")
+    with open(home.at(".claude/settings.json"), "w", encoding="utf-8") as file:
+        file.write(content)
+    ran = home.run("setup", "--dry-run")
+    assert ran.code == exit_codes.FAILED
+    assert f"claude-code is left out: {home.at('.claude/settings.json')} " in ran.out
+    assert "Everything is set up already" not in ran.out

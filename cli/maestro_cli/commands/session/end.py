@@ -59,6 +59,10 @@ def run(
 
         sentence = f"Ended {named(session['name'])} ({session['id']}): {session['status']}."
     streams.say(streams.json_line(session) if as_json else sentence, done=sentence)
+    is_named_here = context.environ.get("MAESTRO_SESSION_ID") == session["id"]
+    if is_named_here and not as_json and context.agent_sign() is None:
+        # Each later command of this shell would be refused. An agent's next command is another shell.
+        streams.note("This shell still names it. To leave it: unset MAESTRO_SESSION_ID MAESTRO_SESSION_TOKEN")
     return 0
 
 

@@ -178,7 +178,7 @@ class CommandContext:
     def sender(self) -> str:
         """As `session`, for a command that sends: a person may say who it is."""
         if not self.own_session and self.agent_sign() is None:
-            raise _no_session(f"{START_A_SESSION} If you are the person, write as one: --as operator.")
+            raise _no_session(f"If you are the person, add `--as operator`. If not: {START_A_SESSION}")
         return self.session()
 
     @property

@@ -62,7 +62,7 @@ def run(
     elif not every and not dry_run:
         count = sum(finding.state == "ok" for finding in found)
         others = "" if count == len(found) else "the other "
-        streams.say(f"{others}{count} checks are ok (--all shows them)")
+        streams.tell(f"{others}{count} checks are ok (--all shows them)")
     has_failed = state == "failed" or any(one.state == "failed" for one in made or ())
     return exit_codes.FAILED if has_failed else exit_codes.DONE
 
@@ -76,14 +76,11 @@ def _repaired(*, dry_run: bool, as_json: bool) -> list[RepairOutcome]:
         if not as_json:
             _say(outcome)
     if not made and not as_json:
-        streams.say("Nothing is there that can be repaired safely.")
+        streams.tell("Nothing is there that can be repaired safely.")
     return made
 
 
 def _say(line: DoctorFinding | RepairOutcome) -> None:
-    from maestro_cli.output.render import plain
-    from maestro_cli.output.styles import styled
+    from maestro_cli.setup import setup_report
 
-    state = styled(f"{line.state:<7}", _COLOURS[line.state])
-    said = f"{state}  {line.name}: {plain(line.what)}"
-    streams.say(f"{said}\n         next: {plain(line.repair)}" if line.repair else said)
+    setup_report.show_line(line.state, line.name, line.what, line.repair)

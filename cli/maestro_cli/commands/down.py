@@ -34,7 +34,7 @@ def run(
     context.check_local("stop")
     gateway = stop_gateway(context)
     if gateway is not None and not as_json:
-        streams.say(f"The HTTP gateway (pid {gateway}) has stopped.")
+        streams.tell(f"The HTTP gateway (pid {gateway}) has stopped.")
     pid = stop_broker(context)
     if pid is None:
         streams.say(streams.json_line({"stopped": False}) if as_json else f"No broker runs for {context.data}.")

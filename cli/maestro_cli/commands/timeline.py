@@ -87,9 +87,9 @@ def run(
         return 0
     if not found.events:
         if wanted.is_search:
-            streams.say("Nothing of that kind has happened.")
+            streams.tell("Nothing of that kind has happened.")
         else:
-            streams.say("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
+            streams.tell("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
     elif found.has_more and after is not None:
         streams.note(f"maestro: there is more; go on with --after {found.cursor}")
     elif found.has_more:

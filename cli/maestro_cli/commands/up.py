@@ -100,7 +100,7 @@ def run(
         broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp, tell=tell)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
-        streams.say(f"{word}: pid {broker.pid}, files in {context.data}.")
+        streams.tell(f"{word}: pid {broker.pid}, files in {context.data}.")
         if running is None and (far := tcp or context.environ.get("MAESTRO_TCP")):
             streams.say(_for_other_machines(far.removeprefix("tcp://")))
     gateway = gateway_request.ensure(context, wanted) if wanted is not None else None
@@ -108,7 +108,7 @@ def run(
         report = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": context.data}
         streams.say_json(report | ({"http": gateway.url} if gateway is not None else {}))
     elif gateway is not None:
-        streams.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
+        streams.tell(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
     return 0
 
 

@@ -104,7 +104,7 @@ def _show(context: CommandContext, session_id: str | None, *, as_json: bool) -> 
     elif found:
         streams.say("\n".join(wake_table.table(found, own, at_ms, terminal_width(context.environ))))
     else:
-        streams.say("No session of an agent. `maestro hooks install AGENT` makes one at the agent's start.")
+        streams.tell("No session of an agent. `maestro hooks install AGENT` makes one at the agent's start.")
     return 0
 
 
@@ -126,9 +126,9 @@ def _say_set(session: SessionDoc, *, as_json: bool) -> None:
         return
     who = wake_table.label(session)
     if document["setting"] == "off":
-        streams.say(f"Mail wakes {who} no longer; it waits for its next prompt. To undo: maestro wake {who} --on")
+        streams.tell(f"Mail wakes {who} no longer; it waits for its next prompt. To undo: maestro wake {who} --on")
         return
     if "reason" in document:
-        streams.say(f"The wakes of {who} are on, but mail does not wake it now: {document['reason']}")
+        streams.tell(f"The wakes of {who} are on, but mail does not wake it now: {document['reason']}")
     else:
-        streams.say(f"Mail wakes {who} from idle.")
+        streams.tell(f"Mail wakes {who} from idle.")

@@ -61,5 +61,5 @@ def run(
 
     width = terminal_width(context.environ)
     lines = [*who_table.table(found, context.own_session, now_ms(), width), *who_table.waits(found, width)]
-    streams.say("\n".join(lines) if found else f"No sessions. {START_A_SESSION}")
+    (streams.say if found else streams.tell)("\n".join(lines) if found else f"No sessions. {START_A_SESSION}")
     return 0

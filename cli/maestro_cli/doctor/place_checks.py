@@ -9,6 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from maestro_cli.setup import data_removal
 from maestro_runtime import paths, places
 
 from .findings import DoctorFinding
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from maestro_cli.context import CommandContext
 
+_DATA = "data directory"
 NOT_YOURS = "Make it yours, or set MAESTRO_DATA_DIR to a directory that is."
 
 # What stands below the data directory, by kind. A missing one is made when it is needed.
@@ -89,15 +91,15 @@ def data_directory(context: CommandContext) -> DoctorFinding:
     """Owner and permissions of the data directory, or whether it can be made."""
     data = context.data
     if os.path.lexists(data):
-        return _directory("data directory", data)
+        return _directory(_DATA, data)
     above = os.path.dirname(data)
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     fault = _unusable(above)
     if fault is not None:
-        return DoctorFinding("data directory", "failed", f"{data} can't be made: {fault}", NOT_YOURS)
+        return DoctorFinding(_DATA, "failed", f"{data} can't be made: {fault}", NOT_YOURS)
     repair = "The first command that needs it makes it: maestro up"
-    return DoctorFinding("data directory", "warning", f"{data} does not exist yet", repair)
+    return DoctorFinding(_DATA, "warning", f"{data} does not exist yet", repair)
 
 
 def misplaced(context: CommandContext) -> Iterator[DoctorFinding]:
@@ -132,12 +134,19 @@ def modes(context: CommandContext) -> DoctorFinding:
 
 
 def wrong_modes(data: str) -> Iterator[str]:
-    """What is in the data directory with a mode that lets others in, or not even its owner. Mail is not looked at:
-    its folders are, and there may be very much of it."""
+    """What of ours is in the data directory with a mode that lets others in, or not even its owner. Mail is not
+    looked at: its folders are, and there may be very much of it. Nor is what a person has put there."""
+    if not data_removal.is_post_office(data):
+        return
     for folder, folders, files in os.walk(data):
+        inside = os.path.relpath(folder, data)
         if folder == data:
-            folders[:] = [name for name in folders if name not in _MAIL]
+            files[:] = [name for name in files if data_removal.owns(name)]
+            folders[:] = [name for name in folders if data_removal.owns(name) and name not in _MAIL]
             yield from (path for name in _MAIL if is_wrong_mode(path := os.path.join(data, name)))
+        elif os.sep not in inside:
+            for names in (files, folders):
+                names[:] = [name for name in names if data_removal.owns(inside, name)]
         yield from (path for name in (*folders, *files) if is_wrong_mode(path := os.path.join(folder, name)))
 
 
@@ -171,7 +180,10 @@ def _directory(name: str, path: str) -> DoctorFinding:
         what = f"{path} belongs to uid {status.st_uid}, and you are {os.getuid()}"
         return DoctorFinding(name, "failed", what, NOT_YOURS)
     if stat.S_IMODE(status.st_mode) & 0o077:
-        return DoctorFinding(name, "warning", f"other users may read {path}", f"chmod 700 {places.quoted(path)}")
+        repair = f"chmod 700 {places.quoted(path)}"
+        if name == _DATA and data_removal.foreign_names(path):
+            repair = "It has other files too: set MAESTRO_DATA_DIR to a directory of its own."
+        return DoctorFinding(name, "warning", f"other users may read {path}", repair)
     return DoctorFinding(name, "ok", f"{path}, yours alone")
 
 

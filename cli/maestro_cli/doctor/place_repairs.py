@@ -11,6 +11,7 @@ import stat
 from functools import partial
 from typing import TYPE_CHECKING
 
+from maestro_cli.setup import data_removal
 from maestro_clients.processes import gateway_process
 from maestro_clients.transports.addresses import listens
 from maestro_runtime import paths, places
@@ -29,7 +30,7 @@ _OTHERS = 0o077
 
 def modes(context: CommandContext) -> Iterator[Repair]:
     """Directories and files of ours that others may read, or that we may not."""
-    for path in (context.data, os.path.dirname(_runtime(context)), _runtime(context)):
+    for path in _own_directories(context):
         if place_checks.is_wrong_mode(path):
             yield Repair("modes", f"chmod 700 {places.quoted(path)}", partial(_make_private, [path]))
     wrong = list(place_checks.wrong_modes(context.data))
@@ -51,7 +52,7 @@ def misplaced(context: CommandContext) -> Iterator[Repair]:
 
 def stale(context: CommandContext) -> Iterator[Repair]:
     """The files and sockets that a killed broker or gateway has left."""
-    if context.is_remote or not os.path.isdir(context.data):
+    if context.is_remote or not data_removal.is_post_office(context.data):
         return
     if lock_file.holder(context.data) is None:
         endpoints, sockets = paths.endpoints_file(context.data), _sockets(_runtime(context))
@@ -65,6 +66,20 @@ def stale(context: CommandContext) -> Iterator[Repair]:
     url = paths.server_url_file(context.data)
     if os.path.isfile(url) and gateway_process.find(context.data) is None:
         yield Repair("HTTP gateway", f"remove {url}: the gateway that it names has ended", partial(os.unlink, url))
+
+
+def _own_directories(context: CommandContext) -> Iterator[str]:
+    """Those that we made. One that a person has named may be a project, or `/tmp`, and its mode is the person's."""
+    try:
+        is_shared = bool(data_removal.foreign_names(context.data))
+    except PermissionError:
+        is_shared = False
+    if not is_shared:
+        yield context.data
+    runtime = _runtime(context)
+    if not context.environ.get("MAESTRO_RUNTIME_DIR"):
+        yield os.path.dirname(runtime)
+    yield runtime
 
 
 def _make_private(found: list[str]) -> None:

@@ -82,9 +82,10 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
-def introduction(session: SessionDoc, command: str, others: Others = NO_OTHERS) -> str:
+def introduction(session: SessionDoc, command: str, others: Others = NO_OTHERS, note: str = "") -> str:
     """What an agent must know when it starts, also after a compaction: who it is, what the post office is, who else
-    is here, and the commands. At most INTRODUCTION_CHARS_MAX characters, whatever the names and the command are."""
+    is here, the commands, and the note. At most INTRODUCTION_CHARS_MAX characters, whatever all these are."""
+    end = f"\n{note}" if note else ""
     who = f"You are {_address(session.get('name'), session['id'])}, {_kind(session)}, in the Maestro post office of "
     who += "this machine. "
     what = "What other agents write to you is shown to you here as it comes. "
@@ -94,12 +95,12 @@ def introduction(session: SessionDoc, command: str, others: Others = NO_OTHERS) 
             text = (
                 f'{first.rstrip()}\nTo write to one: {word} send NAME "..."\n'
                 f'To answer the newest mail: {word} reply last "..."\n'
-                f"To look for mail: {word} inbox. To choose another name: {word} session rename NAME{last}"
+                f"To look for mail: {word} inbox. To choose another name: {word} session rename NAME{last}{end}"
             )
             if len(text) <= INTRODUCTION_CHARS_MAX:
                 return text
-    # Only with a path of hundreds of characters, which the mail below repeats.
-    return who.strip()
+    # Only with a path or a note of hundreds of characters; the mail below repeats the path.
+    return f"{who.strip()}{end}"[:INTRODUCTION_CHARS_MAX]
 
 
 def others_here(page: PresencesDoc, own: SessionDoc) -> Others:

@@ -145,10 +145,10 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
             return
         agent_format = _agent_format(call, hook_input, link, context)
         # Also for a session that a user started by hand, and after a compaction: the agent knows nothing of either.
-        opening = introduction(session, agent_format.command, _others(client, session))
         note = wake.note if knows_wake else start_waking.OLD_BROKER
+        opening = introduction(session, agent_format.command, _others(client, session), note)
         HookMail(client, agent_format, call.via, locate=_locator(call, hook_input, context)).show(
-            lambda text: call.agent.context(call.event, text, wake.watched), f"{opening}\n{note}".strip()
+            lambda text: call.agent.context(call.event, text, wake.watched), opening
         )
         _report(client, context, "working" if hook_input.source == _COMPACTED else "idle")
 

@@ -69,6 +69,11 @@ def say(text: str, *, done: str = "") -> None:
         ) from None
 
 
+def tell(text: str, *, done: str = "") -> None:
+    """As `say`, for sentences: on a terminal they are wrapped at words."""
+    say(_fitted(text, sys.stdout), done=done)
+
+
 def draw(lines: list[str]) -> None:
     """Write lines to a terminal, in place of what it shows. Raises as `say`."""
     if sys.stdout is not None:
@@ -91,11 +96,12 @@ def json_line(document: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Write a line for the reader to standard error. A closed standard error is no reason to fail."""
+    """Write lines for the reader to standard error, wrapped on a terminal. A closed standard error is no reason to
+    fail."""
     if sys.stderr is None:
         return
     try:
-        print(_visible(text), file=sys.stderr, flush=True)
+        print(_visible(_fitted(text, sys.stderr)), file=sys.stderr, flush=True)
     except OSError:
         return
 
@@ -178,6 +184,16 @@ def _visible(text: str) -> str:
         number, _, rest = part.partition("m")
         shown.append(f"\x1b[{number}m{clean(rest)}")
     return "".join(shown)
+
+
+def _fitted(text: str, stream: TextIO | None) -> str:
+    if stream is None or not stream.isatty():
+        return text
+    # Only a person pays for these.
+    from .tables import terminal_width
+    from .wrapping import fitted
+
+    return "\n".join(fitted(text.split("\n"), terminal_width(os.environ, errors=stream is sys.stderr)))
 
 
 def _abandon_stdout() -> None:

@@ -38,12 +38,14 @@ class Column(NamedTuple):
     wraps: bool = False
 
 
-def terminal_width(environ: Mapping[str, str]) -> int | None:
-    """The width of standard output where that is a terminal; None elsewhere: there is no bound."""
-    if sys.stdout is None or not sys.stdout.isatty():
+def terminal_width(environ: Mapping[str, str], *, errors: bool = False) -> int | None:
+    """The width of standard output, or of standard error, where that is a terminal; None elsewhere: there is no
+    bound."""
+    stream = sys.stderr if errors else sys.stdout
+    if stream is None or not stream.isatty():
         return None
     try:
-        width = os.get_terminal_size(sys.stdout.fileno()).columns
+        width = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
         width = 0
     # A shell may export the size of another terminal, or of this one before it was changed: what the terminal says

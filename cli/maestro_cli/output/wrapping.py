@@ -6,6 +6,7 @@ styles none. No line is wider than the terminal, so what stands behind a bar nev
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 
@@ -20,6 +21,14 @@ _END = f"{STYLE}0m"
 _WIDE = "\ufe0f"
 _INDENT_MAX = 12
 _HANGING = "    "
+# What a person copies: a command of ours, with its variables or its `eval`, up to the end of the sentence or the
+# clause; and what stands between backticks.
+_COPIED = re.compile(
+    r"`[^`]+`"
+    r"|(?<![\w/-])(?:[A-Z_]+=\S+ )*(?:eval \S*)?\bmaestro(?:-messaging)? [^`]*?(?=[.,;:?!)]+(?: |$)|`| \(|$)"
+)
+# Stands for a blank at which no line ends; texts hold no control characters.
+_JOINED = "\x1f"
 
 
 def is_unicode() -> bool:
@@ -69,14 +78,14 @@ def fitted(lines: list[str], width: int | None) -> list[str]:
         if line.startswith(BAR):
             found += [BAR + part for part in wrapped(line[len(BAR) :], width - len(BAR))]
         else:
-            # A path that is wider stays whole, to be copied.
-            found += wrapped(line, width, _HANGING, keeps_paths=True)
+            found += wrapped(line, width, _HANGING, keeps_copied=True)
     return found
 
 
-def wrapped(line: str, width: int | None, indent: str = "", *, keeps_paths: bool = False) -> list[str]:
-    """One line as lines that fit, broken at blanks; a word that is wider is broken where it must be, unless it
-    is a path and `keeps_paths`.
+def wrapped(line: str, width: int | None, indent: str = "", *, keeps_copied: bool = False) -> list[str]:
+    """One line as lines that fit, broken at blanks; a word that is wider is broken where it must be.
+
+    `keeps_copied`: commands and paths, which a person copies, stay whole, also where they are wider.
 
     Lines but the first begin with `indent` and the blanks that the line began with.
     """
@@ -86,6 +95,8 @@ def wrapped(line: str, width: int | None, indent: str = "", *, keeps_paths: bool
     if shown_width(line) <= width:
         return [line]
     width = max(width, 2)
+    if keeps_copied:
+        line = _COPIED.sub(lambda found: found[0].replace(" ", _JOINED), line)
     own = len(line) - len(line.lstrip(" "))
     indent = (indent + " " * min(own, _INDENT_MAX))[: width // 2]
     lines: list[str] = []
@@ -93,16 +104,16 @@ def wrapped(line: str, width: int | None, indent: str = "", *, keeps_paths: bool
     while True:
         head, left = _split(rest, width - len(begin))
         if left:
-            head, left = _broken(rest, len(head), keep=0 if lines else own, keeps_paths=keeps_paths)
+            head, left = _broken(rest, len(head), keep=0 if lines else own, keeps_copied=keeps_copied)
         head = style + head
         style = _open_style(head)
-        lines.append(begin + head + (_END if style else ""))
+        lines.append((begin + head + (_END if style else "")).replace(_JOINED, " "))
         if not left:
             return lines
         rest, begin = left, indent
 
 
-def _broken(text: str, fitting: int, *, keep: int, keeps_paths: bool) -> tuple[str, str]:
+def _broken(text: str, fitting: int, *, keep: int, keeps_copied: bool) -> tuple[str, str]:
     """The text in two, at a blank if one is among the characters that fit. `keep`: as many blanks at the beginning
     are none to break at."""
     fitting = max(fitting, 1)
@@ -110,7 +121,7 @@ def _broken(text: str, fitting: int, *, keep: int, keeps_paths: bool) -> tuple[s
         blank = text.rfind(" ", keep, fitting)
         if blank > keep:
             fitting = blank
-        elif keeps_paths and "/" in (word := text[keep:].lstrip(" ").partition(" ")[0]):
+        elif keeps_copied and re.search(f"[/{_JOINED}]", word := text[keep:].lstrip(" ").partition(" ")[0]):
             fitting = text.index(word) + len(word)
     return text[:fitting].rstrip(" "), text[fitting:].lstrip(" ")
 

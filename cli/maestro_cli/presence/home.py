@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import SessionPresenceDoc
 
 _ROWS_MAX = 12
+# The script that the hooks of the agents call.
+_HOOKS = os.path.join("hooks", "maestro-hook")
 _COMMANDS = (
     ("maestro setup", "find the agents on this machine and connect them"),
     ("maestro demo", "watch it at work, in a directory of its own"),
@@ -45,9 +47,10 @@ def run(*, as_json: bool) -> int:
         streams.say_json(found)
         return 0
     width = terminal_width(context.environ)
-    shown = (
-        lines(found, context.own_session, width) if began else fitted(_beginning(running=client is not None), width)
-    )
+    if began:
+        shown = lines(found, context.own_session, width)
+    else:
+        shown = fitted(_beginning(context, running=client is not None), width)
     streams.say("\n".join(shown))
     return 0
 
@@ -77,9 +80,14 @@ def _unread(context: CommandContext) -> int | None:
         return None
 
 
-def _beginning(*, running: bool) -> list[str]:
+def _beginning(context: CommandContext, *, running: bool) -> list[str]:
     first = "No session is here yet. To begin:" if running else "A post office for coding agents. To begin:"
-    rows = [(f"  {styled(command, 'bold')}", about) for command, about in _COMMANDS]
+    commands: tuple[tuple[str, str], ...] = _COMMANDS
+    if os.path.exists(os.path.join(context.data, _HOOKS)):
+        # The setup is done.
+        first = "No session is here yet. Start one of your agents in its project: it comes here by itself."
+        commands = commands[1:]
+    rows = [(f"  {styled(command, 'bold')}", about) for command, about in commands]
     return [first, *table([Column("", least=20), Column("", 1, least=20)], rows, None)]
 
 

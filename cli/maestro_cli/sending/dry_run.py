@@ -41,7 +41,7 @@ def show(
     if as_json:
         streams.say_json({"status": "preview", **found})
     else:
-        streams.say(_words(found, metadata, is_confirmed=is_confirmed))
+        streams.tell(_words(found, metadata, is_confirmed=is_confirmed))
     return exit_codes.PARTLY if found["refused"] else exit_codes.DONE
 
 

@@ -36,7 +36,7 @@ def reached(
     if as_json:
         streams.say_json({**outcome, "receipt": receipt})
     else:
-        streams.say(_reached(receipt, status))
+        streams.tell(_reached(receipt, status))
     return send_flow.code(outcome)
 
 
@@ -134,9 +134,11 @@ class _Answers:
         if self._as_json:
             streams.say_json({**self._outcome, "replies": self._found, "missing": self._missing()})
         elif missing := [self._names[each] for each in self._missing()]:
-            streams.say(f"{len(self._found)} of {len(self._names)} answered; not yet: {fan_out_lines.names(missing)}")
+            streams.tell(
+                f"{len(self._found)} of {len(self._names)} answered; not yet: {fan_out_lines.names(missing)}"
+            )
         else:
-            streams.say(f"All {len(self._names)} answered.")
+            streams.tell(f"All {len(self._names)} answered.")
         self._confirm()
         return send_flow.code(self._outcome)
 

@@ -52,13 +52,18 @@ def send(
     if queued is not None:
         document, line = queued_report(context, outgoing, queued, label)
         done = f"The message is in the outbox, as {document['id']}."
-        streams.say(streams.json_line(document) if as_json else line, done=done)
+        if as_json:
+            streams.say(streams.json_line(document), done=done)
+        else:
+            streams.tell(line, done=done)
         return 0
     outcome = accepted(result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
-    text = streams.json_line(outcome) if as_json else sentence(outcome, outgoing, label)
-    streams.say(text, done=was_sent(outcome))
+    if as_json:
+        streams.say(streams.json_line(outcome), done=was_sent(outcome))
+    else:
+        streams.tell(sentence(outcome, outgoing, label), done=was_sent(outcome))
     return code(outcome)
 
 

@@ -89,7 +89,7 @@ def send(
         if outcome.get("duplicate"):
             since = 0  # the answer may have come between the first send and this command
         if not as_json:
-            streams.say(send_flow.sentence(outcome, outgoing, label), done=send_flow.was_sent(outcome))
+            streams.tell(send_flow.sentence(outcome, outgoing, label), done=send_flow.was_sent(outcome))
         try:
             if used is None:
                 # The send has started the broker.
@@ -118,7 +118,7 @@ def _late(
 ) -> int:
     document, line = send_flow.queued_report(context, outgoing, queued)
     if not as_json:
-        streams.say(line)
+        streams.tell(line)
     step = "answered" if wait.what == "reply" else wait.what
     late = MaestroError(
         "TIMEOUT",
@@ -139,7 +139,7 @@ def _reached(
         chain = {key: message[key] for key in _CHAIN if key in message}
         streams.say_json({**outcome, "state": message["status"], **chain})
     else:
-        streams.say(_receipt(message, status))
+        streams.tell(_receipt(message, status))
     return exit_codes.DONE
 
 

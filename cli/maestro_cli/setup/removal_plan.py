@@ -13,7 +13,7 @@ from maestro_cli.hooks import agents, installation, state_files
 from maestro_cli.hooks.files import project_folder
 from maestro_cli.hooks.mcp import mcp_places
 from maestro_cli.processes import unit_removal
-from maestro_runtime import ownership, paths, places
+from maestro_runtime import ownership, paths, places, user_files
 from maestro_runtime.traces import footprints
 from maestro_schemas.errors import MaestroError
 
@@ -120,6 +120,7 @@ def _changes(plan: RemovalPlan, path: str, changes: Sequence[SettingsChange], ab
             rest = "it is removed" if change.after is None else "all else in it stays"
             yield RemovalItem(path, f"{about}; {rest}", change.apply)
         backup = installation.backup_path(path)
+        yield from _unfinished(path, backup)
         kept = installation.read(backup)
         if kept is None or change.restores:
             continue
@@ -128,6 +129,11 @@ def _changes(plan: RemovalPlan, path: str, changes: Sequence[SettingsChange], ab
         else:
             why = "your settings from before the installation; they have changed since"
             plan.left.append(LeftItem(backup, why))
+
+
+def _unfinished(*files: str) -> Iterator[RemovalItem]:
+    for path in dict.fromkeys(left for file in files for left in user_files.unfinished(file)):
+        yield RemovalItem(path, "what a command left that was killed", functools.partial(os.unlink, path))
 
 
 def _note_trust(plan: RemovalPlan, hooks_file: str) -> None:
@@ -168,6 +174,7 @@ def _unlink(path: str, before: str | None) -> None:
 
 
 def _completion() -> Iterator[RemovalItem]:
+    yield from _unfinished(*(path for shell in completion_files.SHELLS for path in completion_files.places_of(shell)))
     for path in completion_files.installed():
         yield RemovalItem(path, "completion of a shell", functools.partial(os.unlink, path))
 
@@ -178,14 +185,18 @@ def _completion() -> Iterator[RemovalItem]:
 def _hooks_dirs(offices: Mapping[str, object]) -> Iterator[RemovalItem]:
     for data in offices:
         folder = state_files.hooks_dir(data)
-        if os.path.isdir(folder):
-            yield _tree(folder, "the script that hooks call, and what hooks noted")
+        if not data_removal.is_post_office(data) or os.path.islink(folder) or not os.path.isdir(folder):
+            continue
+        name = os.path.basename(folder)
+        if any(data_removal.owns(name, inside) for inside in data_removal.names_in(folder)):
+            remove = functools.partial(data_removal.remove_directory, data, name)
+            yield RemovalItem(folder, "the script that hooks call, and what hooks noted", remove)
 
 
 def _data(plan: RemovalPlan, data: str, environ: Mapping[str, str]) -> Iterator[RemovalItem]:
     foreign = data_removal.foreign_names(data)
     plan.left.extend(LeftItem(os.path.join(data, name), "not a file of the post office") for name in foreign)
-    if len(data_removal.names_in(data)) > len(foreign):
+    if set(data_removal.names_in(data)) - set(foreign):
         yield RemovalItem(data, "all mail, sessions, keys, logs", functools.partial(data_removal.remove_data, data))
     config = paths.config_file(environ)
     if os.path.lexists(config):

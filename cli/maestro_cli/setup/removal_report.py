@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def show_plan(plan: RemovalPlan, environ: Mapping[str, str]) -> None:
     """Say what will be removed."""
     if not plan.items:
-        streams.say("Nothing of maestro is left to remove.")
+        streams.tell("Nothing of maestro is left to remove.")
         return
     streams.say("It takes out:")
     show_files([(item.path, item.about) for item in plan.items], environ)
@@ -32,7 +32,7 @@ def show_step(step: RemovalStep) -> None:
     if step.error is not None:
         streams.complain(step.error, as_json=False)
     elif not step.path:
-        streams.say(f"Stopped: {step.about}.")
+        streams.tell(f"Stopped: {step.about}.")
 
 
 def show_end(plan: RemovalPlan, last: str, environ: Mapping[str, str], *, dry_run: bool) -> None:
@@ -40,7 +40,7 @@ def show_end(plan: RemovalPlan, last: str, environ: Mapping[str, str], *, dry_ru
     for error in plan.errors:
         streams.complain(error, as_json=False)
     if plan.items and not dry_run:
-        streams.say("Removed. Agents that run now stop calling it when you restart them.")
+        streams.tell("Removed. Agents that run now stop calling it when you restart them.")
     for one in plan.left:
-        streams.say(f"Left: {shown(one.path, environ)} ({one.why})")
-    streams.say(f"Last, the program itself: {last}")
+        streams.tell(f"Left: {shown(one.path, environ)} ({one.why})")
+    streams.tell(f"Last, the program itself: {last}")

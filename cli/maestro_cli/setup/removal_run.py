@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from maestro_cli.context import CommandContext
 
-    from .removal_plan import RemovalPlan
+    from .removal_plan import RemovalItem, RemovalPlan
 
 
 class RemovalStep(NamedTuple):
@@ -35,13 +35,20 @@ class RemovalStep(NamedTuple):
 def carry_out(plan: RemovalPlan, context: CommandContext) -> Iterator[RemovalStep]:
     """Remove all items and stop the processes; yields each step when it has ended."""
     inside = [item for item in plan.items if places.is_below(item.path, context.data)]
+    is_whole = not plan.errors
+    for step in _items(plan, inside, context):
+        is_whole = is_whole and step.error is None
+        yield step
+    yield from _folders(plan, is_whole=is_whole)
+
+
+def _items(plan: RemovalPlan, inside: list[RemovalItem], context: CommandContext) -> Iterator[RemovalStep]:
     for item in plan.items:
         if item not in inside:
             yield _done(item.path, item.about, item.remove)
     yield from _stop(context)
     for item in inside:
         yield _done(item.path, item.about, item.remove)
-    yield from _folders(plan)
 
 
 def _stop(context: CommandContext) -> Iterator[RemovalStep]:
@@ -59,12 +66,14 @@ def _stop(context: CommandContext) -> Iterator[RemovalStep]:
         yield RemovalStep("", "the processes", error)
 
 
-def _folders(plan: RemovalPlan) -> Iterator[RemovalStep]:
+def _folders(plan: RemovalPlan, *, is_whole: bool) -> Iterator[RemovalStep]:
+    """The empty directories, and the notes of all that is gone. `is_whole`: nothing has failed; else the notes of
+    settings and links stay, so that the next removal finds what is left."""
     noted = [one for found in plan.noted.values() for one in found]
     gone = data_removal.remove_folders(one.path for one in noted if one.kind == "folder")
     for data, found in plan.noted.items():
         if os.path.isdir(data):
-            done = [one for one in found if one.path in gone or one.kind != "folder"]
+            done = [one for one in found if one.path in gone or (is_whole and one.kind != "folder")]
             step = _done(footprints.path_of(data), "", lambda data=data, done=done: footprints.forget(data, done))  # type: ignore[misc]
             if step.error is not None:
                 yield step

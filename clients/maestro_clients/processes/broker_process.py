@@ -279,7 +279,7 @@ def _find_own(data: str, answers: Callable[[Endpoints], bool]) -> tuple[Endpoint
 
 def _open_lock(data: str) -> int:
     try:
-        if not os.path.isdir(data):
+        if not os.path.lexists(data):
             from maestro_runtime.traces import footprints
 
             footprints.note(data)

@@ -45,21 +45,21 @@ def path_of(data: str) -> str:
 
 def read(data: str) -> list[Footprint]:
     """Every footprint, the first one first; lines that can't be read are left out. Raises MaestroError
-    FILE_UNREADABLE."""
+    DATA_DIR_UNUSABLE."""
     try:
         text = places.read(path_of(data), _BYTES_MAX).decode("utf-8", "replace")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise places.refusal(
-            "FILE_UNREADABLE", f"{places.shown(path_of(data))} can't be read", error, "Nothing was changed."
+            "DATA_DIR_UNUSABLE", f"{places.shown(path_of(data))} can't be read", error, "Nothing was changed."
         ) from None
     return [found for line in text.splitlines() if (found := _parsed(line)) is not None]
 
 
 def note(data: str, made: Iterable[Footprint] = ()) -> None:
     """Note what is about to be made, each once; and the data directory with those above it, where that is made now.
-    Raises MaestroError FILE_UNREADABLE, NOT_PRIVATE."""
+    Raises MaestroError DATA_DIR_UNUSABLE, NOT_PRIVATE."""
     ownership.check_data_dir(data)
     above = folders_above((path_of(data),))
     known = set(read(data))
@@ -73,7 +73,7 @@ def note(data: str, made: Iterable[Footprint] = ()) -> None:
             file.write(lines)
     except OSError as error:
         raise places.refusal(
-            "FILE_UNREADABLE", f"{places.shown(path_of(data))} can't be written", error, "Nothing was changed."
+            "DATA_DIR_UNUSABLE", f"{places.shown(path_of(data))} can't be written", error, "Nothing was changed."
         ) from None
 
 
@@ -115,7 +115,10 @@ def _parsed(line: str) -> Footprint | None:
     try:
         found = json.loads(line)
         one = Footprint(**found)
-    except (ValueError, TypeError):
+        if not all(value is None or isinstance(value, str) for value in one):
+            return None
+        # What can be no path: a NUL, or a half of a character pair.
+        is_path = "\0" not in one.path and os.path.isabs(os.fsencode(one.path))
+    except (ValueError, TypeError, RecursionError):
         return None
-    is_text = all(value is None or isinstance(value, str) for value in one)
-    return one if is_text and one.kind in _KINDS and os.path.isabs(one.path) else None
+    return one if is_path and one.kind in _KINDS else None

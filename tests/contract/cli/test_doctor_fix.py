@@ -240,6 +240,34 @@ def test_what_is_not_safe_is_left_and_explained(at_home: Shell) -> None:
         assert file.read() == text
 
 
+def test_directories_that_a_person_named_keep_their_modes(at_home: Shell) -> None:
+    # As /tmp, or a project.
+    named = os.path.join(at_home.root, "named")
+    os.makedirs(os.path.join(named, "hooks"), mode=0o755)
+    for name in ("hooks/useCart.ts", "endpoints", "server-url"):
+        with open(os.path.join(named, name), "w") as file:
+            file.write("mine")
+        os.chmod(os.path.join(named, name), 0o644)
+    os.chmod(named, 0o1777)
+    assert fixed(at_home.like(MAESTRO_RUNTIME_DIR=named), "--dry-run") == []
+    # Others may write there.
+    at_home.like(MAESTRO_DATA_DIR=named, **OFF).run("doctor", "--fix")
+    assert stat.S_IMODE(os.stat(named).st_mode) == 0o1777
+    os.chmod(named, 0o755)
+    found = fixed(at_home.like(MAESTRO_DATA_DIR=named, **OFF))
+    assert [one for one in found if named in one["what"]] == []
+    assert stat.S_IMODE(os.stat(named).st_mode) == 0o755
+    assert sorted(os.listdir(named)) == ["endpoints", "hooks", "server-url"]
+    # A file of a person in our own directory keeps its mode, and ours are repaired.
+    mine = os.path.join(at_home.data, "logs", "mine.txt")
+    with open(mine, "w") as file:
+        file.write("mine")
+    os.chmod(mine, 0o644)
+    os.chmod(os.path.join(at_home.data, "sessions"), 0o755)
+    assert names(fixed(at_home)) == ["modes"]
+    assert stat.S_IMODE(os.stat(mine).st_mode) == 0o644
+
+
 def test_an_agent_without_our_hooks_gets_none(at_home: Shell) -> None:
     at_home.done("hooks", "install", "claude-code")
     at_home.done("hooks", "uninstall", "claude-code")

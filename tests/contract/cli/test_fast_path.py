@@ -26,6 +26,7 @@ from maestro_clients.channel import one_shot
 from maestro_clients.processes.broker_process import find
 from maestro_clients.protocol.commands import BYTES_ALWAYS_TAKEN
 from maestro_schemas.limits import DOCS
+from maestro_schemas.names import short_id
 from maestro_wire import zmtp
 from support import components
 from support.cli_shell import Ran, Shell, open_shell
@@ -132,7 +133,7 @@ def test_a_broker_that_does_not_answer_in_time(alice: Shell, bob: Shell) -> None
     assert (sending.returncode, err) == (0, b"")
     [message] = bob.inbox()
     assert message["message"] == "once"
-    assert message["id"] in out.decode()
+    assert f"({short_id(message['id'])})" in out.decode()
 
 
 class Peer:

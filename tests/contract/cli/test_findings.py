@@ -28,13 +28,16 @@ HELD = {
     "N-A8 HOME unusable": "contract/cli/test_user_files.py::test_doctor_calls_an_unusable_home_failed",
     "N-A10 maestro not on PATH": "contract/cli/test_user_files.py::test_doctor_says_that_path_has_no_command",
     "N-A10 the repair": "contract/cli/test_doctor_fix.py::test_it_is_repaired_once_and_no_mail_is_lost",
-    "N-A11 what an installation leaves": "contract/hooks/test_installed_and_running.py::"
-    "test_uninstall_removes_them_from_both",
+    "N-A11 what an installation leaves": "contract/cli/test_setup.py::test_after_both_the_home_is_what_it_was",
+    "N-A11 the hooks of every project": "contract/cli/test_setup.py::"
+    "test_hooks_of_every_project_and_of_other_folders_go",
     "N-A12 the settings that a team commits": "contract/hooks/test_installed_and_running.py::"
     "test_a_project_s_hooks_are_in_its_local_settings",
     "F2 a value like an option": "contract/cli/test_words.py::test_a_text_that_looks_like_an_option_is_sent",
     "N-B5 an agent learns who it is": "contract/hooks/test_run.py::"
     "test_at_the_start_the_agent_sees_waiting_mail_and_its_session_is_updated",
+    "N-B5 in few words": "unit/cli/hooks/test_context_text.py::"
+    "test_the_introduction_is_short_and_holds_no_sentence_of_others",
     "N-A13 a shell's words over HTTP": "contract/gateway/test_words.py::test_the_hint_of_a_refusal",
     "N-A13 an enum's values": "contract/gateway/test_words.py::test_a_value_that_is_not_allowed",
     "N-A14 eval for an agent": "contract/cli/test_findings.py::"

@@ -103,3 +103,22 @@ def test_into_a_pipe_there_are_no_styles_unless_they_are_forced(person: Shell) -
     assert "\x1b[2mNAME" in person.like(CLICOLOR_FORCE="1").done("who").out
     assert "\x1b" not in person.like(CLICOLOR_FORCE="1", NO_COLOR="1").done("who").out
     assert "\x1b" not in person.like(CLICOLOR_FORCE="1").done("who", "--json").out
+
+
+@pytest.mark.parametrize(("arguments", "whole"), [
+    (("send", "operator", "Hello.", "--as", "operator"), "maestro inbox --watch"),
+    (("send", "ann", "Hello."), "`--as operator`"),
+    (("ls",), "`maestro session list`"),
+    (("session", "list"), "maestro session start"),
+])  # fmt: skip
+def test_sentences_on_a_terminal_are_wrapped_at_words_and_a_pipe_gets_them_as_they_are(
+    person: Shell, arguments: tuple[str, ...], whole: str
+) -> None:
+    person.done("up")
+    shown = in_a_terminal(person, *arguments, NO_COLOR="1").replace("\r", "")
+    assert all(len(line) <= 60 for line in shown.splitlines())
+    assert whole in shown
+    ran = person.run(*arguments)
+    piped = (ran.out + ran.err).splitlines()
+    assert [line for line in piped if whole in line]
+    assert max(map(len, piped)) > 60

@@ -281,8 +281,15 @@ def test_a_wrong_option_is_one_object(command: str, capfd: pytest.CaptureFixture
     jsonschema.Draft202012Validator(_ERROR).validate(document["error"])
 
 
-def test_the_page_names_the_option_of_each_command() -> None:
-    """`--help` of every command says that it has --json."""
+@pytest.mark.parametrize("words", [words for words, _ in every_command()], ids=" ".join)
+def test_the_help_names_the_option(words: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    from maestro_cli.main import main
+
+    assert main([*words, "--help"]) == 0
+    assert ("--json" in capfd.readouterr().out) == (" ".join(words) not in WITHOUT_JSON)
+
+
+def test_the_page_names_each_command() -> None:
     with open(shape_writer.PAGE, encoding="utf-8") as file:
         page = file.read()
     assert all(re.search(rf"`{re.escape(command)}`", page) for command in (*_COMMANDS, *WITHOUT_JSON))

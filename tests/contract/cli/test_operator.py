@@ -140,7 +140,7 @@ def test_an_agent_without_its_variables_is_not_the_operator(person: Shell, bob: 
     assert "--as" not in hint, "an agent needs its own session"
     ran = agent.run("send", "--as", "operator", "--to", bob.session_id, "-m", "x", "--json")
     assert sign in ran.error()["message"]
-    assert "maestro session start" in refused(ran, "FORBIDDEN")
+    assert "ask your user" in refused(ran, "FORBIDDEN")
     assert bob.inbox() == []
     waiting = sent_id(bob.done("send", "--to", "operator", "-m", "secret", "--json"))
     for command in (["inbox"], ["inbox", "--watch", "--timeout", "1s"], ["message", "read", waiting]):

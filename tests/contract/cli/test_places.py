@@ -409,7 +409,7 @@ def test_no_command_needs_a_current_directory(person: Shell) -> None:
 
 
 def test_doctor_in_a_directory_that_was_removed_keeps_its_findings(person: Shell) -> None:
-    script = f'mkdir g && cd g && rmdir ../g && exec "{sys.executable}" -m maestro_cli doctor'
+    script = f'mkdir g && cd g && rmdir ../g && exec "{sys.executable}" -m maestro_cli doctor --all'
     done = subprocess.run(
         ["/bin/sh", "-c", script], env=person.environ, cwd=person.root, capture_output=True, text=True, check=False
     )

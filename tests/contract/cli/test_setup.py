@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -45,6 +46,9 @@ SERVER_FILES = {
     "qwen-code": ".qwen/settings.json",
     "opencode": ".config/opencode/opencode.json",
 }
+
+
+BASH_FILES = ".local/share/bash-completion/completions"
 
 
 class NewHome:
@@ -338,6 +342,76 @@ def test_a_person_s_files_in_the_data_directory_stay(home: NewHome) -> None:
     assert home.tree() == before
 
 
+def test_a_project_as_data_directory_keeps_its_own_hooks_and_logs(home: NewHome) -> None:
+    data = home.at("shop")
+    for name in ("hooks/useCart.ts", "hooks/state/cart.ts", "logs/2026.log", "messages/en.po"):
+        home.put(f"shop/{name}", "mine")
+    before = home.tree()
+    # Nothing of ours is in it yet.
+    for more in ([], ["--data"]):
+        home.done("uninstall", "--yes", *more, MAESTRO_DATA_DIR=data)
+        assert home.tree() == before
+    shutil.rmtree(home.at("shop/hooks/state"))
+    os.chmod(data, 0o755)
+    before = home.tree()
+    home.done("setup", "codex", "--yes", MAESTRO_DATA_DIR=data)
+    home.done("doctor", "--fix", "--dry-run", "--json", MAESTRO_DATA_DIR=data)
+    removed = home.done("uninstall", "--yes", "--data", "--json", MAESTRO_DATA_DIR=data).json()
+    assert {one["path"] for one in removed["left"]} == {
+        os.path.join(data, name) for name in ("hooks/useCart.ts", "logs/2026.log", "messages/en.po")
+    }
+    assert home.tree() == before
+
+
+def test_what_could_not_be_removed_is_found_again(home: NewHome) -> None:
+    shop = home.at("shop")
+    os.mkdir(shop)
+    home.done("hooks", "install", "claude-code", "--scope", "project", cwd=shop)
+    [name] = [name for name in home.tree() if name.startswith("shop/") and name.endswith(".json")]
+    whole = home.text(name)
+    home.put(name, whole[:-9])
+    failed = home.run("uninstall", "--yes")
+    assert failed.code == exit_codes.FAILED
+    home.put(name, whole)
+    home.done("uninstall", "--yes")
+    assert not os.path.exists(home.at(name))
+
+
+def test_what_killed_commands_left_beside_the_settings_goes(home: NewHome) -> None:
+    own = home.put(".codex/notes", "mine")
+    before = home.tree()
+    home.done("setup", "codex", "--yes")
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    for name in (HOOK_FILES["codex"], f"{HOOK_FILES['codex']}.before-maestro", f"{BASH_FILES}/maestro"):
+        home.put(f"{name}.{ended.pid}.new", "{")
+    running = home.put(f"{HOOK_FILES['codex']}.{os.getpid()}.new", "{")
+    foreign = home.put(f"{HOOK_FILES['codex']}.new", "{")
+    home.done("uninstall", "--yes", "--data")
+    for path in (running, foreign):
+        os.unlink(path)
+    assert os.path.exists(own)
+    assert home.tree() == before
+
+
+def test_a_record_of_nonsense_stops_no_removal(home: NewHome) -> None:
+    home.done("setup", "codex", "--yes")
+    lines = ["[" * 100_000, "{", "7", '{"kind":"folder","path":"/\\u0000"}', '{"kind":"hooks","path":"/\\ud800"}']
+    lines += [json.dumps({"kind": kind, "path": "/etc/passwd", "agent": "codex"}) for kind in ("hooks", "server")]
+    lines += [json.dumps({"kind": "link", "path": "/bin/sh", "before": "/etc"}), '{"kind":"folder","path":"/etc"}']
+    with open(os.path.join(home.data, "installed"), "a") as file:
+        file.write("\n".join(lines))
+    before = os.stat("/etc/passwd"), os.lstat("/bin/sh")
+    ran = home.run("uninstall", "--yes", "--data")
+    assert "Traceback" not in ran.err
+    assert (os.stat("/etc/passwd").st_mtime_ns, os.lstat("/bin/sh").st_ino) == (
+        before[0].st_mtime_ns,
+        before[1].st_ino,
+    )
+    assert not os.path.exists(home.at(HOOK_FILES["codex"]))
+    assert not os.path.exists(home.data)
+
+
 # --- the command on PATH -----------------------------------------------------------------------------------
 
 
@@ -418,6 +492,34 @@ def on_a_terminal(home: NewHome, answer: str, *arguments: str) -> tuple[int, str
             shown += some
     os.close(ours)
     return process.wait(COMMAND_S_MAX), shown.decode().replace("\r\n", "\n")
+
+
+def test_what_is_written_while_a_person_thinks_is_kept(home: NewHome) -> None:
+    home.put(".codex/hooks.json", "{}\n")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "maestro_cli", "setup", "codex"],
+        env=home.environ,
+        cwd=home.path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while b"Do it?" not in shown:
+            shown += os.read(ours, 4096)
+        home.put(".codex/hooks.json", '{"description": "mine"}\n')
+        os.write(ours, b"y\n")
+        with contextlib.suppress(OSError):
+            while some := os.read(ours, 4096):
+                shown += some
+    os.close(ours)
+    assert process.returncode == exit_codes.FAILED
+    assert "was changed by another program meanwhile" in " ".join(shown.decode().split())
+    assert home.text(".codex/hooks.json") == '{"description": "mine"}\n'
+    home.done("setup", "codex", "--yes")
+    assert json.loads(home.text(".codex/hooks.json"))["description"] == "mine"
 
 
 # --- what fails, and what is refused -------------------------------------------------------------------------
@@ -563,3 +665,49 @@ def test_a_data_directory_that_is_not_private_is_refused(home: NewHome) -> None:
         assert "may be written to by other users" in ran.err
     assert home.tree() == before
     os.chmod(home.data, 0o700)
+
+
+@pytest.mark.parametrize("wrong", ["maybe", "yy", "0"])
+def test_an_answer_that_is_none_is_asked_for_again(home: NewHome, wrong: str) -> None:
+    os.mkdir(home.at(".codex"))
+    code, shown = on_a_terminal(home, f"{wrong}\nn\n", "setup")
+    assert shown.count("Do it? [Y/n] ") == 2
+    assert "Type y or n." in shown
+    assert code == exit_codes.FAILED
+    assert not os.path.exists(home.at(".codex/hooks.json"))
+
+
+def test_control_c_at_the_question_says_that_nothing_was_changed(home: NewHome) -> None:
+    os.mkdir(home.at(".codex"))
+    before = home.tree()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "maestro_cli", "setup"]
+    with subprocess.Popen(
+        command, env=home.environ, cwd=home.path, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while not shown.endswith(b"Do it? [Y/n] "):
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        shown = b""
+        with contextlib.suppress(OSError):
+            while some := os.read(ours, 4096):
+                shown += some
+        os.close(ours)
+        assert process.wait(COMMAND_S_MAX) == 130
+    assert shown.split(b"\r\n") == [b"", b"Nothing was changed.", b""]
+    assert home.tree() == before
+
+
+@pytest.mark.parametrize("content", ['{"a": 1, ', "hello", '["a list"]'])
+def test_the_plan_names_an_agent_whose_settings_are_broken(home: NewHome, content: str) -> None:
+    os.mkdir(home.at(".claude"))
+    home.done("setup", "--yes")
+    home.done("hooks", "uninstall", "claude-code")
+    with open(home.at(".claude/settings.json"), "w", encoding="utf-8") as file:
+        file.write(content)
+    ran = home.run("setup", "--dry-run")
+    assert ran.code == exit_codes.FAILED
+    assert f"claude-code is left out: {home.at('.claude/settings.json')} " in ran.out
+    assert "Everything is set up already" not in ran.out

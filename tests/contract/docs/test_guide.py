@@ -36,7 +36,7 @@ GUIDE = os.path.join(ROOT, "docs", "guide")
 TOUR = "how-do-i-get-mail-between-two-agents-in-a-minute.md"
 PAGES = sorted(name for name in os.listdir(GUIDE) if name.endswith(".md"))
 # What looks like an error code: a call of macOS, and variables of the agents.
-NO_CODES = {"F_FULLFSYNC", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"}
+NO_CODES = {"F_FULLFSYNC", "CLICOLOR_FORCE", "NO_COLOR", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"}
 # Why a block can't run in a test.
 REASONS = {"installs-from-an-index", "needs-systemd", "opens-an-agent"}
 # The TCP port in the guide's examples; the next one is for notices. Another program may use it on this machine.

@@ -34,7 +34,7 @@ def run(
         streams.say_json(groups)
         return 0
     if not groups:
-        streams.say("No groups. To make one: maestro group create NAME MEMBER...")
+        streams.tell("No groups. To make one: maestro group create NAME MEMBER...")
         return 0
     from maestro_cli.output.group_text import group_table
     from maestro_cli.output.tables import terminal_width

@@ -121,15 +121,15 @@ def run(
                 streams.note(f"maestro: {each.path}")
             streams.say((each.after or "").rstrip("\n"))
     elif change.is_needed:
-        streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(planned.events)}.\n{kind.remark}")
+        streams.tell(f"Installed the hooks of {agent} in {path}: {', '.join(planned.events)}.\n{kind.remark}")
         if planned.wakes:
             streams.say(_WAKES.format(needs=f" {kind.wakes_if}" if kind.wakes_if else ""))
         elif kind.waker and not planned.too_old:
             streams.say(_NO_WAKES)
     else:
-        streams.say(f"The hooks of {agent} are in {path} already.")
+        streams.tell(f"The hooks of {agent} are in {path} already.")
     if planned.server is not None and not as_json and not dry_run:
-        streams.say(f"Its MCP server is in {planned.server.path}; a session that runs gets it when it is restarted.")
+        streams.tell(f"Its MCP server is in {planned.server.path}; a session that runs gets it when it is restarted.")
     if moved is not None and moved.is_needed and not dry_run:
         streams.note(f"maestro: removed the hooks from {shared}, which a team commits")
     if would_be_committed:

@@ -70,7 +70,7 @@ def run(
         if as_json:
             raise MaestroError("INVALID", "--json asks nothing, and this would change files", "Add --yes.")
         if not confirmation.ask("Do it?", "setup", default=True):
-            streams.say("Nothing was changed.")
+            streams.tell("Nothing was changed.")
             return exit_codes.FAILED
     steps: list[SetupStep] = []
     for step in setup_run.carry_out(plan, context):

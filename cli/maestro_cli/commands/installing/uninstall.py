@@ -60,7 +60,7 @@ def run(
         if as_json:
             raise MaestroError("INVALID", "--json asks nothing, and this would remove files", "Add --yes.")
         if not confirmation.ask("Remove it?", "uninstall", default=False):
-            streams.say("Nothing was changed.")
+            streams.tell("Nothing was changed.")
             return exit_codes.FAILED
     steps: list[RemovalStep] = []
     for step in removal_run.carry_out(plan, context) if not dry_run else ():

@@ -45,7 +45,7 @@ def run(*, as_json: Annotated[bool, Option(name="--json", help='Print {"keys": [
         streams.say_json({"keys": shown})
         return 0
     if not keys:
-        streams.say("There are no keys. Make one: maestro keys new NAME")
+        streams.tell("There are no keys. Make one: maestro keys new NAME")
         return 0
     from maestro_cli.output.styles import styled
     from maestro_cli.output.tables import Column, table, terminal_width

@@ -70,7 +70,7 @@ def run(
         streams.say_json({"letters": letters, "count": len(letters), "hasMore": has_more})
         return 0
     if not letters:
-        streams.say("No dead letters.")
+        streams.tell("No dead letters.")
         return 0
     from maestro_clients.texts.short_ids import ShortIds
 

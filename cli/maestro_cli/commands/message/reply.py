@@ -109,7 +109,9 @@ def run(
             raise send_flow.explained(error, outgoing) from None
     size = answered.get("audience", {"size": 0})["size"]
     if size > 1 and not as_json:
-        streams.say(f"  It went to the sender alone, not to the {size} sessions that got {short_id(answered['id'])}.")
+        streams.tell(
+            f"  It went to the sender alone, not to the {size} sessions that got {short_id(answered['id'])}."
+        )
     return code
 
 

@@ -121,7 +121,7 @@ def _report_taken(message_id: str, made: ReceiptDoc, *, as_json: bool) -> int:
     else:
         from maestro_clients.texts import receipt_lines
 
-        streams.say(f"{short_id(message_id)} was retried before, as {receipt_lines.head(made)}. Nothing was sent.")
+        streams.tell(f"{short_id(message_id)} was retried before, as {receipt_lines.head(made)}. Nothing was sent.")
     return exit_codes.DONE
 
 

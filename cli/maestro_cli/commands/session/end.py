@@ -74,14 +74,15 @@ def _end_gone(context: CommandContext, status: EndStatus, *, sure: bool, is_tria
         lines = gone_sessions.found(context, client)
         if lines and not is_trial:
             if not (sure or as_json or gone_sessions.is_confirmed(lines, now_ms())):
-                streams.say("None was ended.")
+                streams.tell("None was ended.")
                 return 0
             # Again, since an agent may have come back in the meantime.
             lines = gone_sessions.end(client, gone_sessions.found(context, client), status)
     if as_json:
         streams.say_json(lines)
     elif not lines:
-        streams.say("No session is gone: the process of each runs, or is not known.")
+        streams.tell("No session is gone: the process of each runs, or is not known.")
     else:
-        streams.say("\n".join(gone_sessions.sentences(lines, "Would end" if is_trial else "Ended", now_ms())))
+        sentences = gone_sessions.sentences(lines, "Would end" if is_trial else "Ended", now_ms())
+        streams.tell("\n".join(sentences))
     return 0

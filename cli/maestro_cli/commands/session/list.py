@@ -64,7 +64,7 @@ def run(
         lines.append(f"{more_than}{count} more {'has' if count == 1 else 'have'} ended; --all shows them.")
     if not lines:
         lines.append(f"No sessions. {START_A_SESSION}")
-    streams.say("\n".join(lines))
+    streams.tell("\n".join(lines))
     return 0
 
 

@@ -76,9 +76,9 @@ def run(
     if as_json:
         streams.say_json(session)
     elif by:
-        streams.say(f"Mail wakes {who} by keys in {terminal}. To undo: maestro session nudge off {who}")
+        streams.tell(f"Mail wakes {who} by keys in {terminal}. To undo: maestro session nudge off {who}")
     else:
-        streams.say(f"No keys are typed for {who}.")
+        streams.tell(f"No keys are typed for {who}.")
     return 0
 
 

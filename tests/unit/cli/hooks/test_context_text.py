@@ -413,16 +413,17 @@ def test_the_introduction_without_what_others_are() -> None:
 NAMES = st.text(max_size=64) | st.from_regex(r"[a-z]{1,64}", fullmatch=True)
 
 
-@given(NAMES, st.lists(NAMES, max_size=20), st.integers(1, 64), st.integers(0, 700))
+@given(NAMES, st.lists(NAMES, max_size=20), st.integers(1, 64), st.integers(0, 700), st.integers(0, 700))
 def test_the_introduction_is_short_and_holds_no_sentence_of_others(
-    name: str, names: list[str], id_chars: int, path_chars: int
+    name: str, names: list[str], id_chars: int, path_chars: int, note_chars: int
 ) -> None:
     here = others(*({"session": f"s_{number}", "name": one, "agent": one} for number, one in enumerate(names)))
     own, command = session("s" * id_chars, name=name), f"MAESTRO_SESSION_ID={'s' * id_chars} {'/' * path_chars}m"
-    made = introduction(own, command, here)
+    made = introduction(own, command, here, "." * note_chars)
     assert len(made) <= INTRODUCTION_CHARS_MAX
     assert made.startswith(f"You are {name if is_token(name) else 's' * id_chars}, a worker")
     words = {one for one in (name, *names) if " " in one.strip()}
     assert not any(word in made for word in words if len(word) > 9), "a sentence is no name"
-    if path_chars < 150:
+    if path_chars + note_chars < 150:
+        assert made.endswith("." * note_chars)
         assert all(word in made for word in ("send NAME", "reply last", "inbox", "session rename"))

@@ -65,7 +65,7 @@ def test_what_is_wrong_comes_first() -> None:
     assert status_summary.lines({**wrong, "outbox": {}}, {}, None)[0] == "The broker runs, with 1 warning:"
 
 
-@pytest.mark.parametrize("width", [20, 40, 80, 200])
+@pytest.mark.parametrize("width", [30, 40, 80, 200])
 def test_it_fits_one_screen(width: int) -> None:
     lines = status_summary.lines({**STATS, "warnings": ["the disk is nearly full, and so on"]}, {}, width)
     assert max(map(shown_width, lines)) <= width

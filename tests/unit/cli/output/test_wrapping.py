@@ -104,3 +104,20 @@ def test_lines_of_ours_and_those_behind_the_bar_keep_their_words(texts: list[str
     found = wrapping.fitted(lines, width)
     assert all(wrapping.shown_width(line) <= width for line in found if "/" not in line)
     assert "".join("".join(found).split()).replace("|", "") == "".join("".join(lines).split()).replace("|", "")
+
+
+@pytest.mark.parametrize("command", [
+    "maestro hooks install claude-code",
+    "maestro --help",
+    "`maestro send bob \"text\"`",
+    "MAESTRO_DATA_DIR=/tmp/a maestro status --all",
+    'eval "$(maestro session start --export)"',
+    "maestro-messaging uninstall --data",
+])  # fmt: skip
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_a_command_in_a_text_is_never_broken(command: str, width: int) -> None:
+    text = f"  next: Repair the file by hand, then: {command}. Or write to your colleague again and again."
+    lines = wrapping.fitted([text], width)
+    assert len([line for line in lines if command in line]) == 1
+    assert all(len(line) <= width for line in lines if command not in line)
+    assert " ".join(" ".join(lines).split()) == text.strip()

@@ -48,6 +48,9 @@ def test_lines_that_can_t_be_read_are_left_out(tmp_path: Path) -> None:
         '{"kind": "folder", "path": "relative"}',
         '{"kind": "other", "path": "/a"}',
         '{"kind": "link", "path": 1}',
+        '{"kind": "link", "path": "/a\\u0000b"}',
+        '{"kind": "link", "path": "/a\\ud800b"}',
+        "[" * 100_000,
         '{"kind": "link", "path": "/a", "later": "x"}',
         '{"kind": "link", "path": "/ok"}',
     )

@@ -202,14 +202,14 @@ def read(path: str) -> str | None:
         return None
     except OSError as error:
         raise places.refusal(
-            "FILE_UNREADABLE", f"{places.shown(path)} can't be read", error, "Nothing was changed."
+            "FILE_UNREADABLE", f"{places.shown(path)} can't be read", error, "The file was not changed."
         ) from None
     try:
         text = raw.decode()
     except UnicodeDecodeError:
         text = "\0"
     if len(raw) > _BYTES_MAX or "\0" in text:
-        raise MaestroError("FILE_UNREADABLE", f"{path} is not a text file of settings", "Nothing was changed.")
+        raise MaestroError("FILE_UNREADABLE", f"{path} is not a text file of settings", "The file was not changed.")
     return text
 
 

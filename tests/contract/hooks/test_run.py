@@ -602,7 +602,8 @@ def test_without_mail_no_python_is_started(person: Shell, bob: Shell, known_by: 
 
 
 def test_the_cost_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    """Under 3 ms on an idle machine. The assertion is about a ratio, which does not depend on the load."""
+    """Under 3 ms on an idle machine. The assertion is about the ratio of the shortest runs: the hook starts `cat`,
+    and a loaded machine lets it wait for that, but not in each of a hundred runs."""
     agent = Agent(bob, "claude-code")
     own = own_id()
     agent.call("SessionStart", session_id=own)
@@ -610,14 +611,16 @@ def test_the_cost_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -
     with open(given, "w", encoding="utf-8") as file:
         json.dump(said("claude-code", "PostToolUse", session_id=own), file)
     line = shell_script.command(shell_script.script_path(bob.data), "claude-code", "PostToolUse")
-    hook, bare = _medians_ms((["/bin/sh", "-c", line], ["/bin/sh", "-c", ":"]), given, bob.environ)
+    hook, bare = _runs_ms((["/bin/sh", "-c", line], ["/bin/sh", "-c", ":"]), given, bob.environ)
+    ratio = min(hook) / min(bare)
     with capsys.disabled():
-        print(f"\nno mail: {hook:.2f} ms at the median, {hook / bare:.1f} times `sh -c :` ({bare:.2f} ms)")
-    assert hook / bare < 8
+        print(f"\nno mail: {statistics.median(hook):.2f} ms at the median, {min(hook):.2f} ms at least, ", end="")
+        print(f"{ratio:.1f} times `sh -c :` ({min(bare):.2f} ms)")
+    assert ratio < 8
 
 
-def _medians_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, str]) -> list[float]:
-    """The medians of 100 runs of each command, in turns."""
+def _runs_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, str]) -> list[list[float]]:
+    """The times of 100 runs of each command, in turns."""
     taken: list[list[float]] = [[] for _ in commands]
     for _ in range(100):
         for command, times in zip(commands, taken, strict=True):
@@ -628,7 +631,7 @@ def _medians_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, 
                 )
                 os.waitpid(process, 0)
                 times.append((time.perf_counter() - began) * 1000)
-    return [statistics.median(times) for times in taken]
+    return taken
 
 
 def test_no_parser_is_imported(bob: Shell) -> None:

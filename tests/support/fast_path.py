@@ -33,6 +33,7 @@ _ALLOWED = frozenset(
         "maestro_cli.fast_table",
         "maestro_cli.main",
         "maestro_clients.texts.presence_words",
+        "maestro_cli.output.marks",
         "maestro_cli.output.streams",
         "maestro_cli.sending.send_flow",
         "maestro_clients.channel.core",

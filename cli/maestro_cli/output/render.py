@@ -14,7 +14,7 @@ from maestro_clients.texts.fence import audience, behind, data_line, joined, mes
 from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts.visible_text import one_line
 
-from .streams import wants_style
+from .marks import wants_style
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:

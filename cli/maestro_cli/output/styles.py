@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from .streams import STYLE, dressed
+from .marks import STYLE, dressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

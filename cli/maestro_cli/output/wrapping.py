@@ -12,8 +12,8 @@ import unicodedata
 
 from maestro_schemas.texts.visible_text import cleaned
 
+from .marks import STYLE
 from .render import BAR
-from .streams import STYLE
 from .styles import ends, pieces, unstyled
 
 _TAB = "    "

@@ -64,7 +64,9 @@ def lines(
         ]
         for session in sessions
     ]
-    return table(_COLUMNS, rows, width) if rows else []
+    # Where there is room for it, a state is whole: it says what a session waits for.
+    state = _COLUMNS[1]._replace(least=max(_COLUMNS[1].least, (width or 0) * 2 // 5))
+    return table((_COLUMNS[0], state, *_COLUMNS[2:]), rows, width) if rows else []
 
 
 def label(session: SessionDoc) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from maestro_cli.archive import search_view
 from maestro_cli.history.log_lines import SessionNames
-from maestro_cli.output.streams import STYLE
+from maestro_cli.output.marks import STYLE
 from maestro_cli.output.wrapping import shown_width
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from maestro_cli.archive import threads_view
 from maestro_cli.history.log_lines import SessionNames
-from maestro_cli.output.streams import STYLE
+from maestro_cli.output.marks import STYLE
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_cli.history.log_lines import SessionNames, block, flat
-from maestro_cli.output.streams import STYLE
+from maestro_cli.output.marks import STYLE
 from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.texts.visible_text import clean
 

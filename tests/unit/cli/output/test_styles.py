@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_cli.output import streams, styles
+from maestro_cli.output import marks, streams, styles
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ def test_standard_error_is_looked_at_by_itself(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_when_styles_are_wanted(environ: dict[str, str], on_terminal: bool, elsewhere: bool) -> None:
-    assert streams.wants_style(_Terminal(), environ) is on_terminal
-    assert streams.wants_style(io.StringIO(), environ) is elsewhere
-    assert not streams.wants_style(None, environ)
+    assert marks.wants_style(_Terminal(), environ) is on_terminal
+    assert marks.wants_style(io.StringIO(), environ) is elsewhere
+    assert not marks.wants_style(None, environ)
 
 
 def test_each_style_has_its_number() -> None:

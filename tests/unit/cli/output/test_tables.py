@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_cli.output import streams, tables
+from maestro_cli.output import marks, tables
 from maestro_cli.output.tables import Column, table
 from maestro_cli.output.wrapping import shown_width
 from maestro_schemas.texts.visible_text import one_line
@@ -117,11 +117,11 @@ def test_a_table_without_titles_or_rows() -> None:
 
 
 def test_a_style_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    red = f"{streams.STYLE}31mgone{streams.STYLE}0m"
+    red = f"{marks.STYLE}31mgone{marks.STYLE}0m"
     assert table([Column("A"), Column("B")], [(red, "x"), ("idle", "y")], 80)[1:] == [f"{red}  x", "idle  y"]
     monkeypatch.setenv("CLICOLOR_FORCE", "1")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert table([Column("A")], [("x",)], 80)[0] == f"{streams.STYLE}2mA{streams.STYLE}0m"
+    assert table([Column("A")], [("x",)], 80)[0] == f"{marks.STYLE}2mA{marks.STYLE}0m"
 
 
 def test_the_width_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestro_cli.output import streams, wrapping
+from maestro_cli.output import marks, wrapping
 from maestro_cli.output.render import BAR
 from maestro_cli.output.styles import unstyled
 from maestro_schemas.texts.visible_text import clean
@@ -71,7 +71,7 @@ def test_wide_characters_take_two_columns() -> None:
 
 
 def test_a_style_goes_on_in_the_next_line() -> None:
-    red, end = f"{streams.STYLE}31m", f"{streams.STYLE}0m"
+    red, end = f"{marks.STYLE}31m", f"{marks.STYLE}0m"
     lines = wrapping.wrapped(f"a {red}long warning{end} here", 8)
     assert lines == [f"a {red}long{end}", f"{red}warning{end}", "here"]
     assert list(map(unstyled, lines)) == ["a long", "warning", "here"]

@@ -106,3 +106,10 @@ def test_a_directory_fits_its_room_and_keeps_its_end(path: str, room: int) -> No
 def test_without_a_home_a_directory_is_whole() -> None:
     assert directory("/a/b", "", None) == "/a/b"
     assert directory("/a/b", "/", None) == "/a/b"
+
+
+def test_a_state_is_whole_at_80_columns() -> None:
+    """What a session waits for matters more than its role."""
+    waiting = {"state": "waiting", "since": NOW_MS - 720_000, "by": "hook", "detail": "permission:Bash"}
+    rows = shown(80, [*SESSIONS, session(5, name="dee", presence=waiting, cwd="/users/me/src/shop")])
+    assert any("waiting 12m (permission: Bash)" in row for row in rows)

@@ -156,16 +156,17 @@ def test_live_sessions_and_messages(tab: Tab) -> None:
 def test_what_stands_without_an_option(tab: Tab) -> None:
     """A receiver, and nothing where the text is; `last`, and the part of an id that is enough."""
     assert {"parent", "operator", "ann", "@workers", "@reviews"} <= tab.offers("maestro send ")
-    assert tab.offers("maestro send sess_a") == {"sess_ann"}
+    assert "sess_ann" in tab.offers("maestro send sess_a")
     assert "sess_ann" not in tab.offers("maestro send bob sess_a")
     got = {"MAESTRO_SESSION_ID": "sess_bob"}
     for command in ("reply", "read", "message reply", "message show", "attachment list", "send --reply-to"):
         offered = tab.offers(f"maestro {command} ", **got)
         assert "last" in offered, command
         assert [word for word in offered if re.fullmatch("[0-9a-z]{9}", word)], command
-    assert not tab.offers("maestro reply last la", **got)
-    [whole] = tab.offers("maestro read msg_1", **got)
-    assert re.fullmatch(r"msg_\d+_[0-9a-z]{9}_[0-9a-z]{7}", whole)
+    # What zsh has on its screen holds the line, too.
+    assert tab.shell == "zsh" or not tab.offers("maestro reply last la", **got)
+    offered = tab.offers("maestro read msg_1", **got)
+    assert any(re.fullmatch(r"msg_\d+_[0-9a-z]{9}_[0-9a-z]{7}", word) for word in offered)
 
 
 def test_the_data_directory_is_found_as_the_command_finds_it(tab: Tab, tmp_path: Path) -> None:

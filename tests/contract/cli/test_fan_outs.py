@@ -451,7 +451,7 @@ def test_a_wait_for_all_outlives_its_broker(person: Shell) -> None:
     ("options", "words"),
     [
         (["--replies", "2"], "--replies was given without --wait-reply"),
-        (["--replies", "0", "--wait-reply"], "--replies must be at least 1"),
+        (["--replies", "0", "--wait-reply"], "--replies must be 1 to 1,024, not 0"),
         (["--wait", "read", "--wait-reply"], "exclude each other"),
         (["--wait", "read", "--replies", "1"], "--replies was given without --wait-reply"),
     ],

@@ -207,7 +207,7 @@ def test_wrong_arguments_say_what_to_do(team: dict[str, Shell]) -> None:
     ann = team["ann"]
     for arguments, code, words in (
         (("ghost",), exit_codes.NOT_FOUND, "there is no session 'ghost'"),
-        (("--limit", "0"), exit_codes.USAGE, "--limit must be at least 1, not 0"),
+        (("--limit", "0"), exit_codes.USAGE, "--limit must be 1 to 1,000,000, not 0"),
         (("--since", "soon"), exit_codes.USAGE, "2026-11-22T10:00"),
         (("--session", team["ben"].session_id), exit_codes.REFUSED, "The operator may"),
     ):

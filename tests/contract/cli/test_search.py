@@ -110,7 +110,7 @@ def test_found_words_are_bold_on_a_terminal(team: dict[str, Shell]) -> None:
         (("from:",), "`from:` has no value", "without a blank"),
         (("after:soon",), "`after:soon` is no time", "3d"),
         (("x" * 1_001,), "has 1,001 characters, and the limit is 1,000", "fewer words"),
-        (("cart", "--limit", "0"), "--limit must be at least 1", "default"),
+        (("cart", "--limit", "0"), "--limit must be 1 to 1,000,000, not 0", "maestro search --help"),
         (("cart", "--limit", "many"), "--limit can't be 'many'", "--help"),
         (("cart", "-x"), "-x", "--help"),
         (("-cart red",), "unknown option: -cart red\n", "maestro search -- '-cart red'"),

@@ -31,7 +31,9 @@ Examples:
 
 
 def run(
-    session_id: Annotated[str | None, Option(name="NAME", help="Its name or id. Default: this shell's own.")] = None,
+    session_id: Annotated[
+        str | None, Option(name="SESSION", help="Its name or id. Default: this shell's own.")
+    ] = None,
     /,
     *,
     gone: Annotated[bool, Option(help="End all sessions whose process is gone.")] = False,

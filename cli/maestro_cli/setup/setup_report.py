@@ -35,7 +35,7 @@ _WIDE = 60
 _PATH_CHARS = 4_096
 # What a file is for has this room beside the paths, or stands below each.
 _ABOUT_MIN = 40
-_COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
+_COLOURS = {"ok": "green", "fixed": "green", "planned": "blue", "warning": "yellow", "failed": "red"}
 _MARKS = {"done": "ok", "unchanged": "ok", "warning": "warning", "failed": "failed"}
 NEXT = (
     "Next: open two of your agents, each in its project; restart those that run.\n"

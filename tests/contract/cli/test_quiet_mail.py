@@ -118,7 +118,7 @@ def test_a_watch_prints_quiet_mail_at_once(alice: Shell, bob: Shell, cid: Shell)
     process = bob.start("inbox", "--watch")
     lines = Lines(process)
     sent = alice.send_to_all([bob, cid], "q1")["id"]
-    head = lines.wait_for(lambda line: sent in line)
+    head = lines.wait_for(lambda line: line.startswith(f"{short_id(sent)} from "))
     assert head.endswith(" (to 2 sessions; no answer needed)")
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == exit_codes.TERMINATED

@@ -26,7 +26,8 @@ _WANTED = {
     "permission:AskUserQuestion": "a question",
 }
 _WANTED_CHARS_MAX = 60
-_NO_SIGN = "no sign"
+# What lists say of a session without a sign.
+NO_SIGN = "no sign"
 _PERSON_WATCHES = "The person is watching, and hears of it now."
 _PERSON_LOOKS = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
 _REACHES = {
@@ -114,7 +115,7 @@ def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
 def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
     """One cell of a list: `working 12s`, `waiting 4m (permission: Bash)`, `gone, last sign 2h ago`."""
     if presence is None:
-        return _NO_SIGN
+        return NO_SIGN
     state, since = presence["state"], presence.get("since")
     if since is None or state == "unknown":
         # What is unknown has no age of its own; lists say beside it when the session was last seen.
@@ -140,7 +141,7 @@ def state(presence: Mapping[str, Any], now_ms: int) -> str:
 
 def state_word(state: str) -> str:
     """The word of a state for a person: `unknown`, as of a shell without an agent, would sound like a fault."""
-    return _NO_SIGN if state == "unknown" else state
+    return NO_SIGN if state == "unknown" else state
 
 
 def since(presence: Mapping[str, Any], now_ms: int) -> str:

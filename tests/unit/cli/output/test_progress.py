@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli.output import progress
+from support.post_office import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +53,8 @@ def test_how_far_a_long_work_is(monkeypatch: pytest.MonkeyPatch) -> None:
     with _terminal(monkeypatch) as shown, progress.progress("export") as show:
         show("mail", 3, 12)
         assert begun.wait(20)
+        # The line is drawn ten times a second: it may have begun before the first words.
+        eventually(lambda: b"mail 3 of 12" in b"".join(shown), "the first words are drawn")
         show("mail\x1b[2J", 12, 12)
     text = b"".join(shown)
     assert b"export" in text

@@ -29,8 +29,6 @@ Examples:
   maestro doctor --fix --dry-run
   maestro doctor --json"""
 
-_COLOURS = {"ok": "green", "fixed": "green", "planned": "blue", "warning": "yellow", "failed": "red"}
-
 
 def run(
     *,

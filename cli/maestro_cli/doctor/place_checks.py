@@ -51,15 +51,8 @@ _DIRECTORIES = (
 # With many files, which lie in folders that are looked at.
 _MAIL = ("attachments", "messages", "timeline")
 _FILES = (
-    "broker-start.log",
-    "broker.lock",
-    "endpoints",
-    "format",
-    "gateway-start.log",
-    "gateway.lock",
-    "heads",
+    *sorted(data_removal.FILES),
     "hooks/maestro-hook",
-    "installed",
     "keys/server.secret",
     "logs/broker.log",
     "logs/cli-faults.log",
@@ -67,8 +60,6 @@ _FILES = (
     "logs/hooks.log",
     "logs/wake.log",
     "messages/.pending",
-    "server-url",
-    "start.lock",
 )
 
 

@@ -37,7 +37,8 @@ _DIRECTORIES = {
     "sessions": _DOCUMENTS,
     "timeline": _DAYS,
 }
-_FILES = frozenset(
+# The files at its top.
+FILES = frozenset(
     {
         "broker-start.log",
         "broker.lock",
@@ -76,7 +77,7 @@ def is_post_office(data: str) -> bool:
 def owns(name: str, inside: str = "") -> bool:
     """Whether the post office gives this name in its data directory, and in that directory the name `inside`."""
     if not inside:
-        return name in _DIRECTORIES or name in _FILES
+        return name in _DIRECTORIES or name in FILES
     return re.fullmatch(_DIRECTORIES.get(name, ""), inside) is not None
 
 

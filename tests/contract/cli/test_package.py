@@ -41,6 +41,7 @@ _CACHES = ("__pycache__", ".pyc")
 def of_the_checkout() -> set[str]:
     """Every file of the project, as a path from its root."""
     if not os.path.isdir(os.path.join(wheels.ROOT, ".git")):
+        # An unpacked sdist has no list of its files; CI runs in a clone.
         pytest.skip("not a git checkout")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=wheels.ROOT, capture_output=True, check=True)

@@ -64,6 +64,11 @@ web *arguments:
     given=(); for word in "$@"; do if [ "$word" = --all ]; then given+=(-m "long or not long"); else given+=("$word"); fi; done; \
     "{{ python }}" -m pytest tests/web -n 2 --dist loadfile "${given[@]}"
 
+# (In build/docs; open build/docs/docs/README.html, no server is needed. A warning, such as a dead link, is an error.)
+# make a site with a search from the documents
+docs:
+    "{{ python }}" -m sphinx --builder html --conf-dir docs/site --doctree-dir build/doctrees --fail-on-warning --keep-going --quiet "{{ root }}" build/docs
+
 # show the product at work, in a scratch directory
 demo:
     "{{ bin }}/maestro" demo
@@ -83,8 +88,24 @@ fault *arguments:
 pictures:
     PYTHONPATH=tests "{{ python }}" tests/web/pictures.py
 
-# write the JSON Schema files, the golden vectors and the table of the fast path again
+# (With the real Claude Code: `just agents` installs it.)
+# record the first minute again, as docs/pictures/first-minute.svg
+cast:
+    PYTHONPATH=tests "{{ python }}" -m agents.cast
+
+# (In a real tmux, drawn by Debian's Chromium; `just terminal --help`.)
+# pictures of commands in a terminal, at several widths, light and dark, with 1, 12 or 200 sessions
+terminal *arguments:
+    PYTHONPATH=tests "{{ python }}" -m support.terminal_pictures "$@"
+
+# build what is published, the wheel and the sdist, into dist/
+dist:
+    rm -rf "{{ root }}/dist"
+    "{{ python }}" -m hatchling build
+
+# write the JSON Schema files, the golden vectors, the table of the fast path and that of `--json` again
 schemas:
     "{{ python }}" -m maestro_schemas.generators.json_schema
     "{{ python }}" schemas/golden/regenerate.py
     "{{ python }}" -m maestro_cli.fast_table_writer
+    "{{ python }}" -m maestro_cli.shapes.shape_writer

@@ -16,16 +16,15 @@ class Clock:
     """Milliseconds since the epoch, never going back."""
 
     def __init__(self, not_before_ms: int = 0) -> None:
-        self._base_ms = max(time.time_ns() // 1_000_000, not_before_ms) - self._steady_ms()
+        # In nanoseconds, and the steady clock first: rounded times, or times read in the other order, would let this
+        # clock be a millisecond behind the wall clock.
+        steady_ns = time.clock_gettime_ns(_STEADY)
+        self._base_ns = max(time.time_ns(), not_before_ms * 1_000_000) - steady_ns
 
     def now_ms(self) -> int:
         """The time now, in ms since the epoch."""
-        return self._base_ms + self._steady_ms()
+        return (self._base_ns + time.clock_gettime_ns(_STEADY)) // 1_000_000
 
     def ahead_ms(self) -> int:
         """How far this clock is ahead of the system's, by which files have their times."""
         return self.now_ms() - time.time_ns() // 1_000_000
-
-    @staticmethod
-    def _steady_ms() -> int:
-        return time.clock_gettime_ns(_STEADY) // 1_000_000

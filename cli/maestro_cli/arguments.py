@@ -28,6 +28,22 @@ def duration_ms(option: str, text: str) -> int:
         raise MaestroError("INVALID", f"{option}: {error.message}", error.hint) from None
 
 
+def wait_s(option: str, text: str) -> float:
+    """Seconds to wait, from a duration of 1 ms to a year. Raises MaestroError INVALID."""
+    from maestro_schemas.limits import WAIT_MS_MAX, duration_text
+
+    found_ms = duration_ms(option, text)
+    if not 0 < found_ms <= WAIT_MS_MAX:
+        raise MaestroError(
+            "INVALID",
+            f"{option} must be 1ms to {duration_text(WAIT_MS_MAX)}, not {text[:80]!r}",
+            "Leave it off for the default.",
+            limit=WAIT_MS_MAX,
+            actual=found_ms,
+        )
+    return found_ms / 1000
+
+
 def moment_ms(option: str, text: str) -> int:
     """Wall clock milliseconds from a duration before now (`1h`), a day (`2026-11-22`) or a moment
     (`2026-11-22T10:00`, with an offset or in local time). Raises MaestroError INVALID."""
@@ -71,13 +87,6 @@ def instant_ms(option: str, text: str) -> int:
         ) from None
 
 
-def positive(option: str, value: int) -> int:
-    """The value, when it is at least 1. Raises MaestroError INVALID."""
-    if value < 1:
-        raise MaestroError("INVALID", f"{option} must be at least 1, not {value}", "Leave it off for the default.")
-    return value
-
-
 def at_least_one(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
     """The values, when there are any. Raises MaestroError INVALID."""
     if not values:
@@ -119,7 +128,7 @@ def checked_text(option: str, text: str) -> str:
 
 def text_file(path: str) -> str:
     """The whole text of a file, or of standard input for `-`. Raises as `text_of`."""
-    what = "standard input" if path == "-" else path
+    what = "standard input" if path == "-" else path or "''"
     try:
         raw = _read(path)
     except OSError as error:

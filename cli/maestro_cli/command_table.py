@@ -19,10 +19,9 @@ from cyclopts import App, Parameter
 from maestro_schemas import __version__, vocabularies
 
 from . import options
-from .exit_codes import MEANINGS
-from .help_text import PlainHelp
+from .help import help_text
 from .options import Option
-from .output.usage_errors import whole_number
+from .output.usage_errors import NumberIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,12 +51,17 @@ class CommandGroup(NamedTuple):
 
 SEND_HELP = "Send a message to another session; it is on disk when this command reports success."
 
+REPLY_HELP = "Answer a message; the answer is sent to its sender."
+
 ROOT_COMMANDS = (
+    CommandRow("setup", "installing.setup", "Set everything up: the hooks of your agents, the command, the broker."),
     CommandRow("up", "up", "Start the broker, unless it runs already."),
     CommandRow("down", "down", "Stop the broker and wait until it has ended."),
-    CommandRow("status", "status", "Show the broker's state, and every limit with its source."),
+    CommandRow("status", "status", "Show whether the broker is well; with --all also every limit with its source."),
     CommandRow("ui", "ui", "Open the page in a browser: sessions, mail and states as they change."),
     CommandRow("send", "send", SEND_HELP + " The same as `session send`."),
+    CommandRow("reply", "message.reply", REPLY_HELP + " The same as `message reply`."),
+    CommandRow("read", "message.read_whole", "Print a message whole, the newest without an id, and acknowledge it."),
     CommandRow("inbox", "inbox", "Show new messages and mark them delivered, or watch for them."),
     CommandRow("who", "who", "Show what each session does: who waits for a person, works, idles, or is gone."),
     CommandRow("wake", "wake", "Show which idle agents mail wakes; turn that off or on, or test it."),
@@ -69,7 +73,10 @@ ROOT_COMMANDS = (
     CommandRow("threads", "archive.threads", "List the conversations, the one with the newest message first."),
     CommandRow("stats", "archive.stats", "Show figures: how much was sent, and what became of it."),
     CommandRow("export", "archive.export", "Write conversations as Markdown, JSON Lines or one HTML page."),
-    CommandRow("completion", "completion", "Print a shell completion script."),
+    CommandRow(
+        "uninstall", "installing.uninstall", "Take it all out again: hooks, links, units; with --data the mail, too."
+    ),
+    CommandRow("completion", "installing.completion", "Print a shell completion script."),
     CommandRow("mcp", "mcp", "Serve an agent's MCP client over standard input and output."),
     CommandRow("demo", "demo", "Show the whole system at work, in a scratch directory."),
     CommandRow("whoami", "compatible.whoami", "Compatible name: say which session speaks in this shell."),
@@ -97,7 +104,7 @@ GROUPS = (
 Examples:
   eval "$(maestro session start --name alice --export)"
   maestro session list
-  maestro session send --to bob --message "Review PR in task_456"
+  maestro send bob "Review PR in task_456"
   maestro session end""",
         (
             CommandRow("start", "session.start", "Start a session: an address that can send and receive."),
@@ -106,7 +113,7 @@ Examples:
             CommandRow("nudge", "session.nudge", "Let mail wake an idle agent by keys in its terminal, or not."),
             CommandRow("show", "session.show", "Show one session."),
             CommandRow("list", "session.list", "List the sessions."),
-            CommandRow("send", "send", SEND_HELP),
+            CommandRow("send", "send", SEND_HELP, "send"),
             *_COMPATIBLE,
         ),
     ),
@@ -115,12 +122,12 @@ Examples:
         "Show, answer, acknowledge, retry or delete a message.",
         """\
 Examples:
-  maestro message show msg_1770536761607_k3v9x2m1a
-  maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
-  maestro message read msg_1770536761607_k3v9x2m1a""",
+  maestro message show k3v9
+  maestro message reply k3v9 "Done."
+  maestro message read k3v9""",
         (
             CommandRow("show", "message.show", "Show one message and its status."),
-            CommandRow("reply", "message.reply", "Answer a message; the answer is sent to its sender."),
+            CommandRow("reply", "message.reply", REPLY_HELP, "reply"),
             CommandRow("thread", "message.thread", "Show the conversation that a message is in."),
             CommandRow("receipt", "message.receipt", "Show each step of a message's delivery, when and by what."),
             CommandRow("dead", "message.dead", "List your messages that expired or were refused from the outbox."),
@@ -134,8 +141,8 @@ Examples:
         "List or save the files of a message.",
         """\
 Examples:
-  maestro attachment list msg_1770536761607_k3v9x2m1a
-  maestro attachment save msg_1770536761607_k3v9x2m1a cart.patch --to /tmp""",
+  maestro attachment list k3v9
+  maestro attachment save k3v9 cart.patch --to /tmp""",
         (
             CommandRow("list", "attachment.list", "List the files of a message, with their paths."),
             CommandRow("save", "attachment.save", "Write the files of a message into a directory."),
@@ -148,7 +155,7 @@ Examples:
 Examples:
   maestro group create reviews bob carol
   maestro group join reviews
-  maestro send --to @reviews --message "The branch is ready."
+  maestro send @reviews "The branch is ready."
   maestro group list --members""",
         (
             CommandRow("create", "group.create", "Make a group."),
@@ -173,7 +180,7 @@ Examples:
         (
             CommandRow("send", "mail.send", "Compatible name: send mail with a subject to sessions."),
             CommandRow("inbox", "mail.inbox", "Compatible name: show the mail that is not acknowledged yet."),
-            CommandRow("reply", "message.reply", "Compatible name of `message reply`.", "message reply"),
+            CommandRow("reply", "message.reply", "Compatible name of `message reply`.", "reply"),
             CommandRow("broadcast", "mail.broadcast", "Compatible name: send mail to many sessions."),
             CommandRow("wait", "mail.wait", "Compatible name: wait for one mail, and show it."),
         ),
@@ -279,24 +286,7 @@ Examples:
     ),
 )
 
-_ABOUT = "Durable messages between coding agents' sessions on one machine."
-_DETAILS = """\
-Examples:
-  eval "$(maestro session start --name alice --export)"
-  maestro session send --to bob --message "Review PR in task_456"
-  maestro inbox
-  maestro inbox --watch
-
-Environment:
-  MAESTRO_SESSION_ID, MAESTRO_SESSION_TOKEN  the session that speaks
-  MAESTRO_SESSION_LINK                       AGENT/CONVERSATION: of a hook
-  MAESTRO_DATA_DIR, MAESTRO_RUNTIME_DIR      the directories of the files and of the sockets
-  MAESTRO_AUTOSTART=0                        never start a broker automatically
-  MAESTRO_CONFIG                             the file of settings
-  MAESTRO_BROKER, MAESTRO_KEY_FILE           tcp://HOST:PORT, and the key to it
-
-Exit codes:
-"""
+ABOUT = "Durable messages between coding agents' sessions on one machine."
 
 
 def every_command() -> Iterator[tuple[tuple[str, ...], CommandRow]]:
@@ -313,15 +303,14 @@ def build(tokens: Sequence[str] | None = None) -> App:
     words = None if tokens is None else tuple(token for token in tokens if not token.startswith("-"))
     root = App(
         name="maestro",
-        help=_ABOUT,
+        help=ABOUT,
         version=f"maestro {__version__}",
-        help_formatter=PlainHelp(),
+        help_formatter=help_text.PlainHelp(),
         help_format="plaintext",
         # A switch that can only be left off needs no `--no-` twin, and no "default: False" in its help.
         default_parameter=Parameter(negative="", show_default=False),
         suppress_keyboard_interrupt=False,
         verbose=False,
-        help_epilogue=_DETAILS + "\n".join(f"  {number}  {meaning}" for number, meaning in MEANINGS.items()),
     )
     apps: dict[str, App] = {}
     for group in GROUPS:
@@ -351,7 +340,9 @@ def _app(path: tuple[str, ...], row: CommandRow) -> App:
         # Its own help has its own name.
         renamed = (f"maestro {row.same_as}", f"maestro {' '.join(path)}")
         usage, details = usage and usage.replace(*renamed), details.replace(*renamed)
-    app = App(name=row.name, help=row.about, usage=usage, help_epilogue=details)
+    first, rest = help_text.parted(details)
+    formatter = help_text.PlainHelp(first)
+    app = App(name=row.name, help=row.about, usage=usage, help_epilogue=rest, help_formatter=formatter)
     app.default(_for_cyclopts(module))
     return app
 
@@ -384,8 +375,11 @@ def _with_parameter(hint: Any) -> Any:
         "help": option.help,
         "metavar": option.metavar,
         "negative": option.negative,
-        "allow_leading_hyphen": option.any_text,
-        "converter": whole_number if int in (kind, *typing.get_args(kind)) else None,
+        # Free text without an option stands behind `--` (`fast_path.text_joined`).
+        "allow_leading_hyphen": option.any_text and option.names[0].startswith("-")
+        if option.names
+        else option.any_text,
+        "converter": None if option.numbers is None else NumberIn(option.numbers),
     }
     # cyclopts takes an argument that is None for a choice, and would not look at the default parameter.
     return Annotated[kind, Parameter(**{name: value for name, value in given.items() if value})]

@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 # As `session_link`, which only a command in an agent's shell imports.
 _LINK_VARIABLE = "MAESTRO_SESSION_LINK"
-_AGENT_VARIABLES = ("CLAUDE_CODE_SESSION_ID", "CODEX_SESSION_ID", "GEMINI_SESSION_ID")
+_AGENT_VARIABLES = (
+    "CLAUDE_CODE_SESSION_ID",
+    "CODEX_SESSION_ID",
+    "GEMINI_SESSION_ID",
+    "QWEN_CODE_SESSION_ID",
+    "OPENCODE_SESSION_ID",
+)
 # As `maestro_clients.protocol.callers`, whose import costs `typing`.
 _SESSION_VARIABLE = "MAESTRO_SESSION_ID"
 _TOKEN_VARIABLE = "MAESTRO_SESSION_TOKEN"  # noqa: S105 - the name of a variable, not a token
@@ -172,7 +178,7 @@ class CommandContext:
     def sender(self) -> str:
         """As `session`, for a command that sends: a person may say who it is."""
         if not self.own_session and self.agent_sign() is None:
-            raise _no_session(f"{START_A_SESSION} If you are the person, write as one: --as operator.")
+            raise _no_session(f"If you are the person, add `--as operator`. If not: {START_A_SESSION}")
         return self.session()
 
     @property

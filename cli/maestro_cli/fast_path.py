@@ -55,7 +55,7 @@ def parse(tokens: Sequence[str]) -> ParsedCommand | None:
         return None
     (module, positional, required, options), count = found
     try:
-        by_position, by_name = _values(iter(tokens[count:]), options)
+        by_position, by_name = _values(iter(tokens[count:]), options, takes_text=_takes_text(positional))
         by_position = [_value(kind, text) for kind, text in _places(positional, by_position)]
     except _NotFast:
         return None
@@ -67,15 +67,45 @@ def parse(tokens: Sequence[str]) -> ParsedCommand | None:
 
 def text_joined(tokens: Sequence[str]) -> list[str]:
     """The tokens, each option of free text as one token with its value: cyclopts looks for `--help`, `--version` and
-    `--` anywhere in the line before it binds values, and `--message --help` is a message."""
+    `--` anywhere in the line before it binds values, and `--message --help` is a message. Where free text stands
+    without an option too, it and what is beside it comes last, behind `--`."""
     found = _named(tokens)
-    options = {} if found is None else found[0][3]
-    joined: list[str] = []
-    rest = iter(tokens)
+    if found is None:
+        return list(tokens)
+    (_, positional, _, options), count = found
+    takes_text = _takes_text(positional)
+    joined, texts = list(tokens[:count]), ["--"]
+    rest = iter(tokens[count:])
     for token in rest:
-        value = next(rest, None) if options.get(token, ("", ""))[1] == "any" else None
-        joined.append(token if value is None else f"{token}={value}")
-    return joined
+        if takes_text and token == texts[0]:
+            texts += rest
+        elif takes_text and _is_text(token, options):
+            texts.append(token)
+        else:
+            kind = options.get(token, ("", "on"))[1]
+            value = None if kind in ("on", "off") else next(rest, None)
+            if kind == "any" and value is not None:
+                joined.append(f"{token}={value}")
+            else:
+                joined += [token] if value is None else [token, value]
+    return joined + texts if len(texts) > 1 else joined
+
+
+def words(tokens: Sequence[str]) -> list[str]:
+    """The texts without an option of a command that takes free text so."""
+    joined = text_joined(tokens)
+    return joined[joined.index("--") + 1 :] if "--" in joined else []
+
+
+def _takes_text(positional: tuple[tuple[str, Kind], ...]) -> bool:
+    return any(kind == "any" for _, kind in positional)
+
+
+def _is_text(token: str, options: dict[str, tuple[str, Kind]]) -> bool:
+    """Whether a token is free text: no option has a blank in it, and a list in Markdown begins with `- `."""
+    if token[:1] != "-" or len(token) == 1:  # that one is standard input
+        return True
+    return token.partition("=")[0] not in options and len(token.split(None, 1)) > 1
 
 
 def _named(tokens: Sequence[str]) -> tuple[Declared, int] | None:
@@ -89,12 +119,14 @@ def _named(tokens: Sequence[str]) -> tuple[Declared, int] | None:
     return None
 
 
-def _values(rest: Iterator[str], options: dict[str, tuple[str, Kind]]) -> tuple[list[Any], dict[str, Any]]:
+def _values(
+    rest: Iterator[str], options: dict[str, tuple[str, Kind]], *, takes_text: bool
+) -> tuple[list[Any], dict[str, Any]]:
     """The texts without an option, and the values of the options by parameter. Raises _NotFast."""
     by_position: list[Any] = []
     by_name: dict[str, Any] = {}
     for token in rest:
-        if token[:1] != "-":
+        if token[:1] != "-" or (takes_text and _is_text(token, options)):
             by_position.append(token)
             continue
         spelling, equals, text = token.partition("=")
@@ -132,11 +164,13 @@ def _places(positional: tuple[tuple[str, Kind], ...], texts: list[str]) -> list[
 
 
 def _value(kind: Kind, text: str) -> Any:
-    if kind == "number":
+    if isinstance(kind, range):
         # Not "007", which another reader may take for an octal number.
         if not (text.isascii() and text.isdecimal() and len(text) <= _NUMBER_DIGITS_MAX):
             raise _NotFast
         if text[0] == "0" and text != "0":
+            raise _NotFast
+        if int(text) not in kind:
             raise _NotFast
         return int(text)
     if isinstance(kind, tuple) and text not in kind:

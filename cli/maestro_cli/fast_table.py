@@ -7,15 +7,28 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # What a value is: `on` and `off` (switches), `text`, `any` (text that may begin with a hyphen), `number`, `list`
-    # (may be repeated), or the words that are allowed.
-    Kind = str | tuple[str, ...]
+    # What a value is: `on` and `off` (switches), `text`, `any` (text that may begin with a hyphen), `list` (may be
+    # repeated), or the words or the numbers that are allowed.
+    Kind = str | tuple[str, ...] | range
     # The module in `commands`; the positional arguments; the parameters that must be given; the options by spelling,
     # each with its parameter.
     Declared = tuple[str, tuple[tuple[str, Kind], ...], tuple[str, ...], dict[str, tuple[str, Kind]]]
 
 # fmt: off
 COMMANDS: dict[tuple[str, ...], Declared] = {
+    ("setup",): (
+        "installing.setup",
+        (("names", "list"),),
+        (),
+        {
+            "--yes": ("yes", "on"),
+            "--dry-run": ("dry_run", "on"),
+            "--mcp": ("mcp", "on"),
+            "--wake": ("wake", "on"),
+            "--no-wake": ("wake", "off"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("up",): (
         "up",
         (),
@@ -25,7 +38,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--set": ("settings", "list"),
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
-            "--http-port": ("http_port", "number"),
+            "--http-port": ("http_port", range(65536)),
             "--http-host": ("http_host", "text"),
             "--tcp": ("tcp", "text"),
             "--json": ("as_json", "on"),
@@ -44,6 +57,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--all": ("every", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -61,7 +75,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("send",): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -84,12 +98,43 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--data": ("data", "any"),
             "--wait": ("wait", ("delivered", "read")),
             "--wait-reply": ("wait_reply", "on"),
-            "--replies": ("replies", "number"),
+            "--replies": ("replies", range(1, 1025)),
             "--timeout": ("timeout", "text"),
             "--yes": ("yes", "on"),
             "--dry-run": ("dry_run", "on"),
             "--id": ("message_id", "text"),
             "--as": ("speaks_as", "text"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("reply",): (
+        "message.reply",
+        (("message_id", "text"), ("text", "any")),
+        ("message_id",),
+        {
+            "--message": ("message", "any"),
+            "-m": ("message", "any"),
+            "--file": ("file", "any"),
+            "-f": ("file", "any"),
+            "--attach": ("attach", "list"),
+            "--priority": ("priority", ("low", "medium", "high")),
+            "--on-ended": ("on_ended", ("error", "queue", "redirect")),
+            "--require-ack": ("require_ack", "on"),
+            "--wait": ("wait", ("delivered", "read")),
+            "--wait-reply": ("wait_reply", "on"),
+            "--timeout": ("timeout", "text"),
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
+    ("read",): (
+        "message.read_whole",
+        (("message_ids", "list"),),
+        (),
+        {
+            "--as": ("speaks_as", "text"),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -110,8 +155,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-a": ("every", "on"),
             "--sent": ("sent", "on"),
             "--unread": ("unread", "on"),
-            "--limit": ("limit", "number"),
-            "-n": ("limit", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "-n": ("limit", range(1, 1000001)),
             "--timeout": ("timeout", "text"),
             "--exec": ("command", "any"),
             "--exec-quiet": ("exec_quiet", "on"),
@@ -155,8 +200,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--follow": ("follow", "on"),
             "-f": ("follow", "on"),
             "--since": ("since", "text"),
-            "--limit": ("limit", "number"),
-            "-n": ("limit", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "-n": ("limit", range(1, 1000001)),
             "--session": ("session", "text"),
             "--as": ("speaks_as", "text"),
             "--yes": ("yes", "on"),
@@ -173,8 +218,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--event": ("event", "list"),
             "--since": ("since", "text"),
             "--until": ("until", "text"),
-            "--limit": ("limit", "number"),
-            "--after": ("after", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "--after": ("after", range(1000000000000000000)),
             "--follow": ("follow", "on"),
             "-f": ("follow", "on"),
             "--as": ("speaks_as", "text"),
@@ -196,6 +241,9 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--all": ("every", "on"),
+            "--fix": ("fix", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -204,9 +252,9 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("query", "list"),),
         (),
         {
-            "--limit": ("limit", "number"),
-            "-n": ("limit", "number"),
-            "--before": ("before", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "-n": ("limit", range(1, 1000001)),
+            "--before": ("before", range(1000000000000000000)),
             "--session": ("session", "text"),
             "--project": ("project", "text"),
             "--as": ("speaks_as", "text"),
@@ -219,9 +267,9 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
-            "--limit": ("limit", "number"),
-            "-n": ("limit", "number"),
-            "--before": ("before", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "-n": ("limit", range(1, 1000001)),
+            "--before": ("before", range(1000000000000000000)),
             "--session": ("session", "text"),
             "--project": ("project", "text"),
             "--as": ("speaks_as", "text"),
@@ -257,16 +305,27 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--no-text": ("no_text", "on"),
             "--since": ("since", "text"),
             "--until": ("until", "text"),
-            "--limit": ("limit", "number"),
-            "-n": ("limit", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "-n": ("limit", range(1, 1000001)),
             "--force": ("force", "on"),
             "--as": ("speaks_as", "text"),
             "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
+    ("uninstall",): (
+        "installing.uninstall",
+        (),
+        (),
+        {
+            "--yes": ("yes", "on"),
+            "--dry-run": ("dry_run", "on"),
+            "--data": ("with_data", "on"),
+            "--json": ("as_json", "on"),
+        },
+    ),
     ("completion",): (
-        "completion",
+        "installing.completion",
         (("shell", ("bash", "zsh", "fish")),),
         ("shell",),
         {
@@ -330,7 +389,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -367,13 +429,13 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--project": ("project", "text"),
             "--all": ("every", "on"),
-            "--limit": ("limit", "number"),
+            "--limit": ("limit", range(1, 1000001)),
             "--json": ("as_json", "on"),
         },
     ),
     ("session", "send"): (
         "send",
-        (),
+        (("receiver", "text"), ("text", "any")),
         (),
         {
             "--to": ("to", "list"),
@@ -396,7 +458,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--data": ("data", "any"),
             "--wait": ("wait", ("delivered", "read")),
             "--wait-reply": ("wait_reply", "on"),
-            "--replies": ("replies", "number"),
+            "--replies": ("replies", range(1, 1025)),
             "--timeout": ("timeout", "text"),
             "--yes": ("yes", "on"),
             "--dry-run": ("dry_run", "on"),
@@ -418,7 +480,10 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (("session_id", "text"),),
         (),
         {
+            "--gone": ("gone", "on"),
+            "--dry-run": ("dry_run", "on"),
             "--status": ("status", ("completed", "failed", "stopped")),
+            "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
         },
     ),
@@ -497,8 +562,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "-a": ("every", "on"),
             "--sent": ("sent", "on"),
             "--unread": ("unread", "on"),
-            "--limit": ("limit", "number"),
-            "-n": ("limit", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "-n": ("limit", range(1, 1000001)),
             "--timeout": ("timeout", "text"),
             "--exec": ("command", "any"),
             "--exec-quiet": ("exec_quiet", "on"),
@@ -543,7 +608,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("message", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -588,7 +653,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--session": ("session", "text"),
-            "--limit": ("limit", "number"),
+            "--limit": ("limit", range(1, 1000001)),
             "--as": ("speaks_as", "text"),
             "--yes": ("yes", "on"),
             "--json": ("as_json", "on"),
@@ -718,8 +783,8 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--follow": ("follow", "on"),
             "-f": ("follow", "on"),
             "--since": ("since", "text"),
-            "--limit": ("limit", "number"),
-            "-n": ("limit", "number"),
+            "--limit": ("limit", range(1, 1000001)),
+            "-n": ("limit", range(1, 1000001)),
             "--json": ("as_json", "on"),
         },
     ),
@@ -761,7 +826,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
     ),
     ("mail", "reply"): (
         "message.reply",
-        (("message_id", "text"),),
+        (("message_id", "text"), ("text", "any")),
         ("message_id",),
         {
             "--message": ("message", "any"),
@@ -883,6 +948,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("config", "init"): (
@@ -890,6 +956,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         (),
         {
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "install"): (
@@ -902,6 +969,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
             "--http": ("http", "on"),
             "--no-http": ("http", "off"),
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "uninstall"): (
@@ -910,6 +978,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         (),
         {
             "--force": ("force", "on"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("service", "status"): (
@@ -945,6 +1014,7 @@ COMMANDS: dict[tuple[str, ...], Declared] = {
         {
             "--out": ("out", "text"),
             "--session": ("session", "text"),
+            "--json": ("as_json", "on"),
         },
     ),
     ("keys", "new"): (

@@ -27,9 +27,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # What a value is: `on` and `off` (switches), `text`, `any` (text that may begin with a hyphen), `number`, `list`
-    # (may be repeated), or the words that are allowed.
-    Kind = str | tuple[str, ...]
+    # What a value is: `on` and `off` (switches), `text`, `any` (text that may begin with a hyphen), `list` (may be
+    # repeated), or the words or the numbers that are allowed.
+    Kind = str | tuple[str, ...] | range
     # The module in `commands`; the positional arguments; the parameters that must be given; the options by spelling,
     # each with its parameter.
     Declared = tuple[str, tuple[tuple[str, Kind], ...], tuple[str, ...], dict[str, tuple[str, Kind]]]
@@ -59,7 +59,8 @@ def _arguments(module_name: str) -> list[str]:
         kind, option = _kind(hint)
         argument = arguments[name]
         if argument.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL):
-            positional.append((name, "list" if argument.kind is Parameter.VAR_POSITIONAL else kind))
+            is_list = argument.kind is Parameter.VAR_POSITIONAL
+            positional.append((name, "list" if is_list else "any" if option.any_text else kind))
             if argument.kind is Parameter.POSITIONAL_ONLY and argument.default is Parameter.empty:
                 required.append(name)
             continue
@@ -76,20 +77,25 @@ def _arguments(module_name: str) -> list[str]:
 
 
 def _kind(hint: Any) -> tuple[Any, Option]:
-    """What a value is: `on` (a switch), `text`, `number`, `list`, or its words."""
+    """What a value is: `on` (a switch), `text`, `list`, or its words or numbers."""
     found, *more = get_args(hint)
     [option] = [one for one in more if isinstance(one, Option)]
     if get_origin(found) in (Union, types.UnionType):
         [found] = [one for one in get_args(found) if one is not type(None)]
     if get_origin(found) is Literal:
         return get_args(found), option
-    kinds = {bool: "on", str: "text", int: "number", list[str]: "list"}
+    if found is int:
+        assert option.numbers is not None, option.names  # noqa: S101
+        return option.numbers, option
+    kinds = {bool: "on", str: "text", list[str]: "list"}
     return kinds[found], option
 
 
 def _quoted(value: object) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_quoted, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, range):
+        return repr(value).replace("(0, ", "(")
     return '"' + str(value) + '"'
 
 

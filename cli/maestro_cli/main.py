@@ -107,11 +107,28 @@ def _run(tokens: list[str]) -> int:
 
     from . import fast_path
 
+    if tokens in ([], ["--json"]):
+        from .presence import home
+
+        return home.run(as_json=bool(tokens))
     command = fast_path.parse(tokens) if fast_path.is_on(os.environ) else None
     return _run_by_cyclopts(tokens) if command is None else command.run()
 
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
+    from . import version_text
+
+    version = version_text.asked_for(tokens)
+    if version is not None:
+        from . import exit_codes
+        from .output import streams
+
+        streams.say(version)
+        return exit_codes.DONE
+    return _called(tokens)
+
+
+def _called(tokens: list[str]) -> int:
     import io
 
     from cyclopts import CycloptsError
@@ -120,6 +137,12 @@ def _run_by_cyclopts(tokens: list[str]) -> int:
     from . import command_table, exit_codes
     from .output import streams, usage_errors
 
+    if tokens[:1] in (["--help"], ["-h"], ["help"]):
+        from .help import root_help
+
+        if (text := root_help.text(tokens)) is not None:
+            streams.say(text)
+            return exit_codes.DONE
     words = _for_cyclopts(tokens)
     app = command_table.build(words)
     # Help and version are gathered, and written as all output is: rich has answers of its own to a closed pipe.
@@ -133,7 +156,10 @@ def _run_by_cyclopts(tokens: list[str]) -> int:
             result_action="return_value",
         )
     except CycloptsError as error:
-        streams.complain(usage_errors.explained(error), as_json=_wants_json(tokens))
+        streams.complain(
+            usage_errors.explained(error, tokens, [path for path, _ in command_table.every_command()]),
+            as_json=_wants_json(tokens),
+        )
         return exit_codes.USAGE
     if help_text.tell():
         streams.say(help_text.getvalue().rstrip("\n"))
@@ -151,4 +177,5 @@ def _for_cyclopts(tokens: list[str]) -> list[str]:
 
 def _wants_json(tokens: list[str]) -> bool:
     """Whether errors are reported in JSON too; the command may not have been parsed."""
-    return "--json" in _for_cyclopts(tokens)
+    words = _for_cyclopts(tokens)
+    return "--json" in words[: words.index("--") if "--" in words else None]

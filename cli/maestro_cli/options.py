@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from maestro_schemas.limits import DELIVERIES_MAX, LISTED_MAX, LSN_MAX, PID_MAX, PORT_MAX
 from maestro_schemas.vocabularies import OnEnded, Priority
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Option:
         metavar: str | None = None,
         negative: str | None = None,
         any_text: bool = False,
+        numbers: range | None = None,
     ) -> None:
         # What `--help` says of it.
         self.help = help
@@ -37,7 +39,16 @@ class Option:
         self.negative = negative
         # The value is text for other readers: it may begin with a hyphen, even look like an option of ours.
         self.any_text = any_text
+        # Those that it takes, where its value is a number.
+        self.numbers = numbers
 
+
+# The numbers that options take: how many to show, how many answers, a line, a port (0: any), a process.
+COUNTS = range(1, LISTED_MAX + 1)
+ANSWERS = range(1, DELIVERIES_MAX + 1)
+LSNS = range(LSN_MAX + 1)
+PORTS = range(PORT_MAX + 1)
+PIDS = range(PID_MAX + 1)
 
 # --- shared by `session send`, `message reply` and `message retry` ------------------------------------------
 

@@ -122,11 +122,14 @@ def select(settings: Sequence[SettingRow], names: Sequence[str]) -> list[Setting
         name = given.removeprefix("limits.").replace("-", "_")
         setting = by_name.get(name) or by_name.get(f"{name}_ms") or by_name.get(given)
         if setting is None:
-            import difflib
+            from maestro_schemas.texts.near_words import nearest
 
-            near = difflib.get_close_matches(name, by_name, 1)
-            hint = f"Did you mean {near[0]}?" if near else "`maestro config show` lists them all."
-            raise MaestroError("BAD_SETTING", f"there is no setting {given[:80]!r}", hint)
+            # A setting's name may be given without its unit.
+            near = nearest(name, by_name) or nearest(f"{name}_ms", by_name)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise MaestroError(
+                "BAD_SETTING", f"there is no setting {given[:80]!r}", f"{hint}`maestro config show` lists them all."
+            )
         selected.append(setting)
     return selected
 

@@ -174,10 +174,10 @@ class _Validator:
         )
 
     def unknown(self, key: tuple[str, ...], known: list[str]) -> None:
-        import difflib
+        from maestro_schemas.texts.near_words import nearest
 
         inside = f" in [{'.'.join(key[:-1])}]" if key[:-1] else ""
-        near = difflib.get_close_matches(key[-1].replace("-", "_").lower(), known, 1)
+        near = nearest(key[-1], known)
         guess = f"; did you mean {near[0]}?" if near else ""
         what = "key" if inside else "table or key"
         raise self._error(

@@ -109,8 +109,9 @@ class OutboxBlobs:
 
     def _locked(self) -> int:
         for _ in range(_TRIES):
-            places.make_directory(self.path)
+            # A collection may remove it at any moment until it is locked.
             with contextlib.suppress(FileNotFoundError):
+                places.make_directory(self.path)
                 fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 fcntl.flock(fd, fcntl.LOCK_SH)
                 # Removed before it was locked: what is written into it would be lost.

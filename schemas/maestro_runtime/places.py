@@ -77,7 +77,8 @@ def read(path: str, bytes_max: int) -> bytes:
 def make_directory(path: str) -> None:
     """Make a directory, and those above it, where they are missing; each is 0700, whatever the umask.
 
-    os.makedirs gives the mode to the last one alone. Raises MisplacedError, or OSError.
+    os.makedirs gives the mode to the last one alone. Raises MisplacedError, or OSError; FileNotFoundError also where
+    another process removes the directory meanwhile.
     """
     try:
         os.mkdir(path, _PRIVATE_DIRECTORY)

@@ -7,6 +7,8 @@ for it. Root makes nothing in a directory of another user, whose programs could 
 from __future__ import annotations
 
 import os
+import re
+import stat
 
 from maestro_schemas.errors import MaestroError
 
@@ -33,6 +35,21 @@ def write(path: str, text: str) -> None:
         raise unwritable(path, error) from None
 
 
+def unfinished(path: str) -> list[str]:
+    """What commands that were killed have left beside a file: new texts of it that did not get its name."""
+    real = os.path.realpath(path)
+    folder, name = os.path.split(real)
+    staged = re.compile(rf"{re.escape(name)}\.([1-9][0-9]{{0,9}})\.new")
+    try:
+        found = [
+            (match, os.path.join(folder, each)) for each in os.listdir(folder) if (match := staged.fullmatch(each))
+        ]
+    except OSError:
+        return []
+    # A process that runs may be about to give it the name.
+    return sorted(each for match, each in found if _is_own_file(each) and not _runs(int(match[1])))
+
+
 def make_folder(path: str) -> None:
     """Make the directories above a file. Raises MaestroError FILE_UNREADABLE."""
     folder = os.path.dirname(path)
@@ -49,6 +66,24 @@ def unwritable(path: str, error: OSError) -> MaestroError:
     return places.refusal(
         "FILE_UNREADABLE", f"{places.shown(path)} can't be written", error, "Nothing was changed in it."
     )
+
+
+def _is_own_file(path: str) -> bool:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _check_owner(path: str) -> None:

@@ -8,6 +8,12 @@ only what it uses.
 
 __version__ = "0.1.0"
 
+# How each kind of installation gets a newer version, for the hints of errors.
+UPGRADE = (
+    "`pipx upgrade maestro-messaging`, `uv tool upgrade maestro-messaging`, or "
+    "`pip install --upgrade maestro-messaging`: as it was installed"
+)
+
 PROTOCOL_HEADER = b"M1"
 PROTOCOL_VERSION = 1
 DATA_FORMAT_VERSION = 2

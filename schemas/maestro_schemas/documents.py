@@ -373,7 +373,6 @@ class RecipientResultDoc(TypedDict):
     to: str
     # 201: accepted now. 200: accepted before. Otherwise the error's status.
     status: int
-    # The receiver's name, where it has one.
     name: NotRequired[str]
     originalTo: NotRequired[str]
     seq: NotRequired[int]
@@ -391,8 +390,9 @@ class SendResultDoc(TypedDict):
     id: str
     # 201: accepted now. 200: accepted before, by the same send. Otherwise the error's status.
     status: int
-    # The session id of the receiver.
+    # The session id of the receiver, and its name.
     to: NotRequired[str]
+    toName: NotRequired[str]
     # The receiver that the sender named, where the broker redirected the message to another.
     originalTo: NotRequired[str]
     seq: NotRequired[int]

@@ -117,8 +117,11 @@ class MaestroError(Exception):
 
     `code`: a key of CODES. `message`: what happened, and why. `hint`: the next step, a sentence. `http_hint`: the
     step of a caller that has only HTTP, where that is another one. `retry_after_s`: if waiting helps. `limit`,
-    `actual`: both numbers, if a limit was exceeded. `details`: more for programs, such as `ids`.
+    `actual`: both numbers, if a limit was exceeded. `details`: more for programs, such as `ids`. For the hint in
+    the words of another caller there is `texts/next_steps.py`.
     """
+
+    _notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -141,6 +144,18 @@ class MaestroError(Exception):
         self.limit = limit
         self.actual = actual
         self.details = details
+
+    @property
+    def __notes__(self) -> list[str]:  # type: ignore[override]
+        """What a traceback shows below the error (PEP 678): the next step, for the author of the Python program."""
+        from .texts import next_steps
+
+        step = next_steps.in_python(self)
+        return [*self._notes, *([f"next: {step}"] if step else [])]
+
+    def add_note(self, note: str) -> None:
+        """As for each exception; the next step stays the last."""
+        self._notes = (*self._notes, note)
 
     @property
     def status(self) -> int:

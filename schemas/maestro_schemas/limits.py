@@ -232,6 +232,13 @@ EXPORT_MESSAGES = 1_000
 EXPORT_MESSAGES_MAX = 10_000
 EXPORT_TEXT_CHARS_MAX = 16 << 20
 
+# What an option may be: how many a list shows, a line's number (LSN), a port, a process, and how long one waits.
+LISTED_MAX = 1_000_000
+LSN_MAX = 10**18 - 1
+PORT_MAX = 65_535
+PID_MAX = 1 << 22  # pid_max of 64-bit Linux
+WAIT_MS_MAX = 365 * 86_400_000
+
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80
 
@@ -279,6 +286,16 @@ def parse_duration_ms(text: str) -> int:
     return duration_ms
 
 
+def check_number(name: str, number: int | None, low: int, high: int | None = None) -> None:
+    """Raises MaestroError INVALID, with the allowed range, for a field of a request that is below it. Above it is no
+    error: a page has as many as it may."""
+    if number is not None and number < low:
+        span = f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+        raise MaestroError(
+            "INVALID", f"{name} must be {span}, not {number}", "Correct it or leave it out.", limit=low, actual=number
+        )
+
+
 def duration_text(duration_ms: int) -> str:
     """The shortest exact spelling, which `parse_duration_ms` reads back."""
     exact = (pair for pair in reversed(_UNITS_MS.items()) if duration_ms and duration_ms % pair[1] == 0)
@@ -308,8 +325,11 @@ def parse_limit(name: str, text: str, shown: str | None = None) -> int | str:
     MaestroError BAD_SETTING with the allowed values."""
     doc = DOCS.get(name)
     if doc is None:
-        known = ", ".join(sorted(map(_public, DOCS)))
-        raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", f"Known settings: {known}.")
+        from .texts.near_words import guess
+
+        known = sorted(map(_public, DOCS))
+        hint = f"{guess(name, known)}Known settings: {', '.join(known)}."
+        raise MaestroError("BAD_SETTING", f"there is no setting {name[:_SHOWN_CHARS]!r}", hint)
     return parse_value(shown or name, doc, text)
 
 

@@ -6,6 +6,10 @@ and randomness are arguments; no function here reads a clock.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 ID_CHARS_MAX = 64
 
@@ -31,6 +35,13 @@ MARK_DIGITS = 7
 KEY_CHARS_MAX = ID_CHARS_MAX - 1 - MARK_DIGITS
 # The mark of no session: for answers whose thread had several possible owners before ids had marks.
 NO_MARK = "0" * MARK_DIGITS
+
+# The least number of random digits in a short id.
+SHORT_CHARS_MIN = 4
+# Commands look no shorter text up: it would mean too many messages.
+LOOKED_UP_CHARS_MIN = 3
+# A longer key was made by a program, so its beginning will do.
+_SPOKEN_CHARS_MAX = 40
 
 _TIME_DIGITS_MAX = 15
 # Without and with a mark.
@@ -209,6 +220,38 @@ def message_time_ms(message_id: str) -> int:
     if len(parts) not in _MESSAGE_ID_PARTS or parts[0] != "msg" or len(parts[1]) > _TIME_DIGITS_MAX:
         return -1
     return int(parts[1]) if parts[1].isascii() and parts[1].isdecimal() else -1
+
+
+def own_part(message_id: str) -> str:
+    """What tells a message from others at its sender: the random digits of an id that `message_id` made, or the key
+    that the sender chose."""
+    if message_time_ms(message_id) >= 0:
+        digits = message_id.split("_")[2]
+        if len(digits) == _SUFFIX_DIGITS:
+            return digits
+    return message_id if ending_of(message_id) is None else message_id[: -MARK_DIGITS - 1]
+
+
+def id_begins(message_id: str, beginning: str) -> bool:
+    """Whether an id is one that `beginning` may mean: it begins so, or its own part does."""
+    return message_id.startswith(beginning) or own_part(message_id).startswith(beginning)
+
+
+def needs_look_up(text: str) -> bool:
+    """Whether a text is the beginning of an id and no whole one, which costs no request."""
+    return len(text) >= LOOKED_UP_CHARS_MIN and ending_of(text) is None
+
+
+def short_id(message_id: str, others: Iterable[str] = (), chars_min: int = SHORT_CHARS_MIN) -> str:
+    """The first characters of an id's own part, as many as it takes that none of the others begins so; a key that a
+    person chose, whole; or the id itself, where no beginning means it alone."""
+    part = own_part(message_id)
+    is_key = message_id.startswith(part) and len(part) <= _SPOKEN_CHARS_MAX
+    for length in range(len(part) if is_key else chars_min, len(part) + 1):
+        short = part[:length]
+        if short != LAST_ADDRESS and needs_look_up(short) and not any(id_begins(each, short) for each in others):
+            return short
+    return message_id
 
 
 def _base36(entropy: int) -> str:

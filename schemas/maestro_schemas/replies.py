@@ -73,7 +73,6 @@ class RecipientResult(Struct, gc=False, frozen=True, omit_defaults=True, rename=
     to: str
     # 201: accepted now. 200: accepted before. Otherwise the error's status.
     status: int
-    # The receiver's name, where it has one.
     name: str | None = None
     original_to: str | None = None
     seq: int | None = None
@@ -91,8 +90,9 @@ class SendResult(Struct, gc=False, frozen=True, omit_defaults=True, rename="came
     id: str
     # 201: accepted now. 200: accepted before, by the same send. Otherwise the error's status.
     status: int
-    # The session id of the receiver.
+    # The session id of the receiver, and its name.
     to: str | None = None
+    to_name: str | None = None
     # The receiver that the sender named, where the broker redirected the message to another.
     original_to: str | None = None
     seq: int | None = None

@@ -250,6 +250,8 @@ class Messages(Request, frozen=True):
     limit: int | None = None
     # Each entry with several deliveries also has `counts`.
     counts: bool = False
+    # Only messages whose id begins so, or the random part of it does.
+    id_prefix: str | None = None
 
 
 class Delete(Request, frozen=True):
@@ -277,6 +279,8 @@ class SessionStart(Request, frozen=True):
     # Later requests that speak for the session need this token.
     token: str | None = None
     name: str | None = None
+    # A session that has no name gets this one, or the first free of `NAME-2`, `NAME-3` and so on. Without `name`.
+    name_base: str | None = None
     # By default what the session was, else `worker`. A role, a project and a parent are changed only by the operator,
     # or by an orchestrator of the project.
     role: Role | None = None

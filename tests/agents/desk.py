@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from support.cli_shell import Shell
 
 # As the hook's text offers it; the three dots stand for the answer.
-_ANSWER = re.compile(r'Answer: (.+) --message "\.\.\."')
+_ANSWER = re.compile(r'Answer: (.+) "\.\.\."')
 
 
 class Desk:

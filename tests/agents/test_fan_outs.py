@@ -11,6 +11,7 @@ import pytest
 from agents.clients import at_work
 from agents.desk import await_mail, shown_in
 from agents.turns import Say
+from maestro_schemas.names import own_part
 
 if TYPE_CHECKING:
     from agents.clients import Agent
@@ -64,7 +65,7 @@ def test_one_message_stops_claude_code_and_codex(person: Shell) -> None:
             second.finish()
         for agent in agents.values():
             assert shown_in(agent.model.calls, "| Stop, main is red.") == [0, 1]
-            line = f"{sent[0]} from boss (orchestrator, {boss.session_id}), "
+            line = f"{own_part(sent[0])[:6]} from boss (orchestrator, {boss.session_id}), "
             assert shown_in(agent.model.calls, line) == [0, 1]
             asked = ", command (to @workers, 3 sessions; asks for action and acknowledgement)"
             assert shown_in(agent.model.calls, asked) == [0, 1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -193,6 +194,13 @@ class Lines:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+def said_id(said: str) -> str:
+    """The short id in what a plain send has printed."""
+    found = re.match(r"Sent [^\n]*? \((\w+)\)[.,]", said)
+    assert found is not None, said
+    return found[1]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import VIA_CHARS_MAX
+from maestro_schemas.limits import VIA_CHARS_MAX, check_number
 from maestro_schemas.names import OPERATOR, is_id
 from maestro_schemas.replies import InboxReply, ItemResult, ItemsReply, MessageReply
 
@@ -41,8 +41,7 @@ def inbox(state: State, request: Inbox, context: RequestContext) -> Reads[InboxR
     mailbox = authorization.own_mailbox(state, request.who, request.session, context.now_ms)
     most = state.limits.reply_messages_max
     limit = most if request.limit is None else request.limit
-    if limit < 1:
-        raise MaestroError("INVALID", f"limit can't be {limit}", f"Give a number from 1 to {most:,}.")
+    check_number("limit", limit, 1, most)
     leasing = request.lease_ms is not None
     if leasing and (request.reader is None or not is_id(request.reader)):
         raise MaestroError("INVALID", "a lease needs a reader", "Give `reader`: an id of the reader's own.")

@@ -158,11 +158,14 @@ def check_new_session_id(session_id: str) -> None:
         )
 
 
-def session_name(text: str) -> str:
-    """A session's name in its stored form. Raises INVALID for an impossible name, or one that is an address."""
+def session_name(text: str, *, is_base: bool = False) -> str:
+    """A session's name in its stored form. Raises INVALID for an impossible name, or one that is an address.
+
+    `is_base`: it may be an address, since it then gets a number.
+    """
     name = plain_name(text)
     check_label("the session's name", name, NAME_CHARS_MAX)
-    if is_reserved(name):
+    if not is_base and is_reserved(name):
         raise MaestroError("INVALID", f"the name {name!r} is reserved, or looks like a name that is", _RESERVED)
     _check_blanks("the session's name", name)
     if not name[0].isalnum():

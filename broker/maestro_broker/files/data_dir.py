@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING
 
 from maestro_runtime import atomic_file, ownership, places
-from maestro_schemas import DATA_FORMAT_VERSION
+from maestro_schemas import DATA_FORMAT_VERSION, UPGRADE
 from maestro_schemas.errors import MaestroError
 
 from . import disk
@@ -122,8 +122,8 @@ def _refuse_unknown(data: str, version: int, current: int, oldest: int) -> None:
         raise MaestroError(
             "FORMAT_UNSUPPORTED",
             f"{data} has data format {version}, and this broker knows none newer than {current}",
-            "A newer version of Maestro wrote it: install that with `pip install --upgrade maestro-messaging`, "
-            "or set MAESTRO_DATA_DIR to another directory.",
+            f"A newer version of Maestro wrote it. Install that by {UPGRADE}. Or set MAESTRO_DATA_DIR to another "
+            "directory.",
             limit=current,
             actual=version,
         )

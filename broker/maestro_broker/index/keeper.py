@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# How long an order waits for the index to catch up, and how often it looks meanwhile.
-CATCH_UP_S = 0.2
+# How long an order waits for an index that is this number of records behind at most, how long for one that is further
+# behind, and how often it looks meanwhile. A person who has just sent a message expects to find it, also on a busy
+# machine; one who has no index yet sees the part that there is at once.
+CATCH_UP_S = 2.0
+_NEAR_RECORDS = 2_000
+_BUILDING_WAIT_S = 0.2
 _LOOK_S = 0.002
 # One slice of other work.
 _SLICE_S = 0.04
@@ -162,7 +166,8 @@ class IndexKeeper:
         return IndexAnswer(number, self._report(), fields, mentioned)
 
     def _catch_up(self, head: int) -> None:
-        until_s = time.monotonic() + CATCH_UP_S
+        is_near = head - self._up_to <= _NEAR_RECORDS
+        until_s = time.monotonic() + (CATCH_UP_S if is_near else _BUILDING_WAIT_S)
         while self._up_to < head and (left_s := until_s - time.monotonic()) > 0:
             try:
                 is_more = self._read_on(min(left_s, _SLICE_S))

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION
+from maestro_schemas import PROTOCOL_HEADER, PROTOCOL_VERSION, UPGRADE
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import REQUEST_ID_BYTES_MAX
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from maestro_broker.transport.listener import IncomingRequest
 
 _FRAMES = 4
-CLIENT_IS_OLDER = (
-    "The client is the older one: `pip install --upgrade maestro-messaging` in the environment that it runs in."
-)
+CLIENT_IS_OLDER = f"The client is the older one: {UPGRADE}, where it runs."
 BROKER_IS_OLDER = (
     "The broker is the older one: `maestro down`; the next command of the newer installation starts the newer broker."
 )

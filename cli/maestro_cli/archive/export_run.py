@@ -5,11 +5,11 @@ Rule: on a terminal a long collection shows its progress on standard error. Noth
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_clients.exports import collecting, writers
@@ -17,6 +17,7 @@ from maestro_clients.exports.writers import ExportSettings, Format
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import AUDIENCE_SIGIL, OPERATOR
+from maestro_schemas.texts.near_words import nearest
 
 from . import out_file
 
@@ -73,12 +74,15 @@ def run(
     attachments: bool,
     texts: bool,
     force: bool,
+    as_json: bool,
 ) -> int:
     """Write the export; returns the exit code. Raises MaestroError."""
     directory = _directory(out, attachments=attachments)
     if directory is None and out is not None:
         out_file.check(os.path.abspath(out), force=force)
     with context.client() as client:
+        if query.thread is not None:
+            query = query._replace(thread=resolve(client, query.thread))
         export = _collected(client, collecting.Collection(query))
         settings = ExportSettings(context.own_session, now_ms(), texts)
         if directory is not None:
@@ -99,12 +103,15 @@ def run(
     size = out_file.write(os.path.abspath(out), pieces, force=force)
     _note(export)
     count = len(export.entries)
-    streams.note(f"maestro: {places.shown(out)} has {count:,} message{'' if count == 1 else 's'}, {size:,} bytes")
+    if as_json:
+        streams.say_json({"path": os.path.abspath(out), "messages": count, "bytes": size})
+    else:
+        streams.note(f"maestro: {places.shown(out)} has {count:,} message{'' if count == 1 else 's'}, {size:,} bytes")
     return 0
 
 
 def _collected(client: AnyClient, collection: Collection) -> Export:
-    from maestro_cli.processes.spool_process import progress
+    from maestro_cli.output.progress import progress
 
     steps = collection.steps()
     with progress("export") as show:
@@ -158,7 +165,7 @@ def _note(export: Export) -> None:
 
 
 def _no_word(word: str) -> MaestroError:
-    near = difflib.get_close_matches(word, _WHAT, 1)
+    near = nearest(word, _WHAT)
     if near:
         hint = f"Did you mean `export {near[0]}`?"
     elif word.startswith("msg_"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from maestro_cli.output import streams
-from maestro_cli.processes.spool_process import progress
+from maestro_cli.output.progress import progress
 from maestro_clients.protocol import blob_commands
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
@@ -51,7 +51,7 @@ def save(client: AnyClient, export: Export, directory: str) -> Mapping[str, str]
             name = f"{attachment['sha256'][:_DIGITS]}-{safe_names([attachment['name']])[0]}"
             if _is_saved(client, message_id, attachment, os.path.join(folder, name)):
                 saved[attachment["sha256"]] = f"{_FOLDER}/{quote(name)}"
-                show("files", len(saved))
+                show("", len(saved), len(wanted))
     return saved
 
 

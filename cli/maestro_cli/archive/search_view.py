@@ -10,15 +10,17 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli.context import now_ms
-from maestro_cli.history.log_lines import SessionNames
+from maestro_cli.history.log_lines import SessionNames, shown_id
 from maestro_cli.output import streams
-from maestro_cli.output.streams import BOLD, UNBOLD
+from maestro_cli.output.render import BAR, emphasized
+from maestro_cli.output.styles import styled
+from maestro_cli.output.tables import terminal_width
+from maestro_cli.output.wrapping import fitted, is_unicode
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import message_fields, named
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import one_line
-
-from . import columns
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 _PAGE = 200
 _TOTAL_MAX = 10_000
 _RECEIVERS_MAX = 3
-BAR = "  | "
 
 
 def run(context: CommandContext, query: str, filters: dict[str, Any], limit: int, *, as_json: bool) -> int:
@@ -46,9 +47,10 @@ def run(context: CommandContext, query: str, filters: dict[str, Any], limit: int
         return 0
     names, at = SessionNames(), now_ms()
     names.learn(page["people"])
-    width, bold = columns.terminal_width(context.environ), streams.wants_colour(context.environ)
+    width = terminal_width(context.environ)
+    short = ShortIds(hit["message"]["id"] for hit in hits)
     for hit in hits:
-        streams.say("\n".join(block(hit, names, at, width, bold=bold)))
+        streams.say("\n".join(block(hit, names, at, width, short)))
     if not hits:
         streams.say("Nothing was found.")
     for note in notes(page, len(hits), took_ms):
@@ -56,20 +58,23 @@ def run(context: CommandContext, query: str, filters: dict[str, Any], limit: int
     return 0
 
 
-def block(hit: SearchHitDoc, names: SessionNames, at_ms: int, width: int | None, *, bold: bool) -> list[str]:
+def block(
+    hit: SearchHitDoc, names: SessionNames, at_ms: int, width: int | None, short: ShortIds | None = None
+) -> list[str]:
     """The lines of one hit."""
     message = hit["message"]
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
     sender = "the post office" if message["from"] == SYSTEM_SENDER else names.short(message["from"])
-    arrow = "→" if columns.is_unicode() else "->"
+    arrow = "→" if is_unicode() else "->"
     to = _receivers(hit, names)
     head = f"{moment(message['createdAt'], at_ms)}  {sender} {arrow} {to}"
     state = [] if len(hit.get("receivers", ())) > 1 else [message["status"]]
     files = len(message.get("attachments", ()))
     words += [*state, *([f"{files} file{'' if files == 1 else 's'}"] if files else [])]
-    lines = [columns.cut(head, width), columns.cut("  ".join([f"  {message['id']}", *[", ".join(words)]]), width)]
-    lines = [line.rstrip() for line in lines]
-    return [*lines, *[columns.cut(BAR + line, width) for line in chosen], BAR + _snippet(hit, width, bold=bold)]
+    about = f"  {shown_id(message['id'], short)}  {', '.join(emphasized(words))}".rstrip()
+    # A short id leaves room for both on one line.
+    first = [styled(head, "bold"), about] if width is None or short is None else [styled(head, "bold") + about]
+    return fitted([*first, *[BAR + line for line in chosen], BAR + _snippet(hit)], width)
 
 
 def notes(page: SearchDoc, count: int, took_ms: int) -> list[str]:
@@ -101,17 +106,13 @@ def _receivers(hit: SearchHitDoc, names: SessionNames) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _snippet(hit: SearchHitDoc, width: int | None, *, bold: bool) -> str:
-    """The snippet on one line, with its found words in bold where that is wanted."""
+def _snippet(hit: SearchHitDoc) -> str:
+    """The snippet on one line, with its found words in bold on a terminal."""
     text = hit["snippet"]
-    if width is not None:
-        text = columns.cut(text, width - len(BAR))
-    if not bold:
-        return one_line(text)
     parts, at = [], 0
     for begin, end in hit.get("marks", ()):
         if begin < at or end > len(text):
             break
-        parts += [one_line(text[at:begin]), BOLD, one_line(text[begin:end]), UNBOLD]
+        parts += [one_line(text[at:begin]), styled(one_line(text[begin:end]), "bold", "yellow")]
         at = end
     return "".join([*parts, one_line(text[at:])])

@@ -8,27 +8,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from maestro_cli.history.log_lines import SessionNames
+from maestro_cli.output.styles import styled
+from maestro_cli.output.tables import Column, table
+from maestro_cli.output.wrapping import cut, fitted, is_unicode
 from maestro_clients.exports.headings import day
 from maestro_clients.texts.ages import aged, moment
 from maestro_clients.texts.fence import named
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import one_line
 
-from . import columns
+from .bars import bar
 from .search_view import index_notes
 from .times import shortly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from maestro_schemas.documents import AnalyticsDoc
 
 By = Literal["route", "session", "hour", "day", "code", "pair"]
 
+_INDENT = "  "
+_WHO = Column("", least=12)
 # How many rows a table of the overview has.
 _ROWS_MAX = 5
 _UNANSWERED_MAX = 3
-_NUMBERS = frozenset({1, 2, 3, 4, 5})
+# The last column of most tables. It is the first that a narrow terminal lacks.
+_BAR = Column("", priority=5, least=4)
 
 
 class StatsView:
@@ -76,7 +83,7 @@ class StatsView:
         return self._fitted([self._title(), "", *(rows or ["Nothing in this time."])])
 
     def _fitted(self, lines: list[str]) -> list[str]:
-        return [columns.cut(line, self._width) for line in lines]
+        return fitted(lines, self._width)
 
     # --- the figures of all --------------------------------------------------------------------------------
 
@@ -84,7 +91,7 @@ class StatsView:
         figures = self._figures
         whose = "" if self._whose is None else f" of {self._name(self._whose)}"
         since, until = moment(figures["since"], self._at_ms), moment(figures["until"], self._at_ms)
-        return columns.cut(f"Mail{whose} from {since} to {until}", self._width)
+        return f"Mail{whose} from {since} to {until}"
 
     def _volume(self) -> list[str]:
         volume = self._figures["volume"]
@@ -109,26 +116,25 @@ class StatsView:
             ("refused", outcome["refused"]),
         ]
         greatest = max(count for _, count in rows)
-        lines = columns.table(
-            [(f"  {name}", f"{count:,}", columns.bar(count, greatest)) for name, count in rows], frozenset({1})
-        )
-        return [f"Delivery success rate: {shown}", *lines]
+        counts = [(name, f"{count:,}", bar(count, greatest)) for name, count in rows]
+        return [f"Delivery success rate: {shown}", *self._indented(self._counts("", "", counts))]
 
     def _times(self) -> list[str]:
         figures = self._figures
         answered = figures["times"]["answered"]
         asked = f"{figures['requestsAnswered']:,} of {figures['requests']:,} requests were answered"
-        rows: list[tuple[str, ...]] = [("  until", "count", "average", "median", "p90", "longest")]
+        columns = [Column("UNTIL"), Column("COUNT", right=True), *_durations()]
+        rows: list[tuple[str, ...]] = []
         for step in ("offered", "delivered", "read", "answered"):
             times = figures["times"][step]
             each = (times.get("meanMs"), times.get("p50Ms"), times.get("p90Ms"), times.get("maxMs"))
-            rows.append((f"  {step}", f"{times['count']:,}", *map(shortly, each)))
+            rows.append((step, f"{times['count']:,}", *map(shortly, each)))
         return [
             (
                 f"Average response time: {shortly(answered.get('meanMs'))}; median "
                 f"{shortly(answered.get('p50Ms'))} ({asked})"
             ),
-            *columns.table(rows, _NUMBERS),
+            *self._indented(self._table(columns, rows)),
         ]
 
     def _unanswered(self) -> list[str]:
@@ -138,8 +144,9 @@ class StatsView:
         lines = [f"Requests without an answer, the oldest first: {_count(found)}"]
         for each in found[:_UNANSWERED_MAX]:
             who = f"{self._name(each['from'])} {self._arrow()} {self._name(each['to'])}"
-            lines.append(columns.cut(f"  {aged(each['at'], self._at_ms)}  {who}  {each['id']}", self._width))
-            lines.append(columns.cut(f"    | {one_line(each['text'])}", self._width))
+            shown = each["id"] if self._width is None else ShortIds([each["id"]]).of(each["id"])
+            lines.append(f"  {aged(each['at'], self._at_ms)}  {who}  {shown}")
+            lines.append(cut(f"    | {one_line(each['text'])}", self._width))
         if len(found) > _UNANSWERED_MAX:
             lines.append("  all: maestro search 'is:unanswered'")
         return lines
@@ -151,7 +158,7 @@ class StatsView:
         total = rows(0)
         rest = len(total) - len(found)
         more = [f"  {rest} more: maestro stats --by {by}"] if rest > 0 and by is not None else []
-        return [title, *(f"  {row}" for row in found), *more]
+        return [styled(title, "bold"), *self._indented(found), *more]
 
     # --- lists; `most`: of so few rows, 0: all ---------------------------------------------------------------
 
@@ -159,36 +166,39 @@ class StatsView:
         """From whom to whom."""
         found = self._figures["routes"]
         greatest = max((route["deliveries"] for route in found), default=0)
-        rows = [("ROUTE", "MESSAGES", "DELIVERIES", "")]
+        columns = [_WHO._replace(title="ROUTE"), _number("MESSAGES", 2), _number("DELIVERIES"), _BAR]
+        rows = []
         for route in found[: most or None]:
             who = f"{self._name(route['from'])} {self._arrow()} {self._name(route['to'])}"
-            bar = columns.bar(route["deliveries"], greatest)
-            rows.append((who, f"{route['messages']:,}", f"{route['deliveries']:,}", bar))
-        return self._table(rows)
+            length = bar(route["deliveries"], greatest)
+            rows.append((who, f"{route['messages']:,}", f"{route['deliveries']:,}", length))
+        return self._table(columns, rows)
 
     def pairs(self, most: int = 0) -> list[str]:
         """Who works with whom."""
         found = self._figures["pairs"]
         greatest = max((pair["forth"] + pair["back"] for pair in found), default=0)
-        both = "⇄" if columns.is_unicode() else "<->"
-        rows = [("PAIR", "FORTH", "BACK", "ANSWERS IN", "")]
+        both = "⇄" if is_unicode() else "<->"
+        columns = [_WHO._replace(title="PAIR"), _number("FORTH"), _number("BACK"), _number("ANSWERS IN", 2), _BAR]
+        rows = []
         for pair in found[: most or None]:
             who = f"{self._name(pair['first'])} {both} {self._name(pair['second'])}"
-            bar = columns.bar(pair["forth"] + pair["back"], greatest)
-            rows.append((who, f"{pair['forth']:,}", f"{pair['back']:,}", shortly(pair.get("meanAnswerMs")), bar))
-        return self._table(rows)
+            length = bar(pair["forth"] + pair["back"], greatest)
+            rows.append((who, f"{pair['forth']:,}", f"{pair['back']:,}", shortly(pair.get("meanAnswerMs")), length))
+        return self._table(columns, rows)
 
     def sessions(self, most: int = 0) -> list[str]:
         """What each session sent, got and answered."""
         found = self._figures["sessions"]
         greatest = max((each["sent"] + each["received"] for each in found), default=0)
-        rows = [("SESSION", "SENT", "RECEIVED", "READ", "ANSWERED", "")]
+        numbers = [_number("SENT"), _number("RECEIVED"), _number("READ", 3), _number("ANSWERED", 2)]
+        rows = []
         for each in found[: most or None]:
-            bar = columns.bar(each["sent"] + each["received"], greatest)
+            length = bar(each["sent"] + each["received"], greatest)
             answered = f"{each['answered']:,} of {each['requests']:,}"
-            numbers = (f"{each['sent']:,}", f"{each['received']:,}", f"{each['read']:,}", answered)
-            rows.append((self._name(each["session"]), *numbers, bar))
-        return self._table(rows)
+            counts = (f"{each['sent']:,}", f"{each['received']:,}", f"{each['read']:,}", answered)
+            rows.append((self._name(each["session"]), *counts, length))
+        return self._table([_WHO._replace(title="SESSION"), *numbers, _BAR], rows)
 
     def series(self, most: int = 0) -> list[str]:
         """The volume in each hour."""
@@ -201,38 +211,43 @@ class StatsView:
     def _series(self, head: str, words: Callable[[int], str], most: int) -> list[str]:
         found = self._figures["series"]
         greatest = max((each["deliveries"] for each in found), default=0)
-        rows = [(head, "SENT", "DELIVERIES", "")]
+        rows = []
         for each in found[: most or None]:
-            bar = columns.bar(each["deliveries"], greatest)
-            rows.append((words(each["at"]), f"{each['sent']:,}", f"{each['deliveries']:,}", bar))
-        return self._table(rows)
+            length = bar(each["deliveries"], greatest)
+            rows.append((words(each["at"]), f"{each['sent']:,}", f"{each['deliveries']:,}", length))
+        return self._table([Column(head, least=16), _number("SENT"), _number("DELIVERIES"), _BAR], rows)
 
     def codes(self, most: int = 0) -> list[str]:
         """Why mail was refused."""
         found = self._figures["refusals"]
         greatest = max((each["count"] for each in found), default=0)
-        rows = [("REASON", "COUNT", "", "WHOSE")]
+        rows = []
         for each in found[: most or None]:
             ends = [self._name(each[end]) for end in ("from", "to") if end in each]
             who = f" {self._arrow()} ".join(ends)
-            rows.append((named(each["name"]), f"{each['count']:,}", columns.bar(each["count"], greatest), who))
-        return self._table(rows, frozenset({1}))
+            rows.append((named(each["name"]), f"{each['count']:,}", bar(each["count"], greatest), who))
+        columns = [_WHO._replace(title="REASON"), _number("COUNT"), _BAR, Column("WHOSE", 2, least=12)]
+        return self._table(columns, rows)
 
     def _via(self, most: int = 0) -> list[str]:
         found = self._figures["via"]
         greatest = max((each["count"] for each in found), default=0)
         rows = [
-            (named(each["name"]), f"{each['count']:,}", columns.bar(each["count"], greatest))
+            (named(each["name"]), f"{each['count']:,}", bar(each["count"], greatest))
             for each in found[: most or None]
         ]
-        return columns.table(rows, frozenset({1}), self._width and self._width - 2)
+        return self._counts("", "", rows)
 
-    def _table(self, rows: list[Any], right: frozenset[int] | None = None) -> list[str]:
-        """A table with a head; nothing for a head alone."""
-        if len(rows) < 2:
-            return []
-        numbers = frozenset(range(1, len(rows[0]) - 1)) if right is None else right
-        return columns.table(rows, numbers, self._width and self._width - 2)
+    def _counts(self, name: str, count: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
+        return self._table([_WHO._replace(title=name), _number(count), _BAR], rows)
+
+    def _table(self, columns: Sequence[Column], rows: Sequence[tuple[str, ...]]) -> list[str]:
+        """A table, so wide that it can be indented; nothing for a head alone."""
+        return table(columns, rows, self._width and self._width - len(_INDENT)) if rows else []
+
+    @staticmethod
+    def _indented(lines: Iterable[str]) -> list[str]:
+        return [_INDENT + line for line in lines]
 
     def notes(self) -> list[str]:
         """Where the index does not have all mail yet."""
@@ -245,7 +260,15 @@ class StatsView:
 
     @staticmethod
     def _arrow() -> str:
-        return "→" if columns.is_unicode() else "->"
+        return "→" if is_unicode() else "->"
+
+
+def _number(title: str, priority: int = 0) -> Column:
+    return Column(title, priority, right=True)
+
+
+def _durations() -> list[Column]:
+    return [_number("AVERAGE"), _number("MEDIAN", 3), _number("P90", 2), _number("LONGEST", 1)]
 
 
 def _percent(part: float) -> str:

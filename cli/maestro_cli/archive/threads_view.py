@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from maestro_cli.context import now_ms
-from maestro_cli.history.log_lines import SessionNames
+from maestro_cli.history.log_lines import SessionNames, shown_id
 from maestro_cli.output import streams
+from maestro_cli.output.render import BAR
+from maestro_cli.output.styles import styled
+from maestro_cli.output.tables import terminal_width
+from maestro_cli.output.wrapping import cut, wrapped
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import joined
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import one_line
 
-from . import columns
-from .search_view import BAR, index_notes
+from .search_view import index_notes
 
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
@@ -36,11 +40,11 @@ def run(context: CommandContext, filters: dict[str, Any], limit: int, *, as_json
     if as_json:
         streams.say_json(page)
         return 0
-    names, at, width = SessionNames(), now_ms(), columns.terminal_width(context.environ)
+    names, at, width = SessionNames(), now_ms(), terminal_width(context.environ)
     names.learn(page["people"])
-    bold = streams.wants_colour(context.environ)
+    short = ShortIds(thread["threadId"] for thread in threads)
     for thread in threads:
-        streams.say("\n".join(block(thread, names, at, width, bold=bold)))
+        streams.say("\n".join(block(thread, names, at, width, short)))
     if not threads:
         streams.say("No message has an answer yet.")
     if page["hasMore"]:
@@ -50,14 +54,19 @@ def run(context: CommandContext, filters: dict[str, Any], limit: int, *, as_json
     return 0
 
 
-def block(thread: ThreadSummaryDoc, names: SessionNames, at_ms: int, width: int | None, *, bold: bool) -> list[str]:
+def block(
+    thread: ThreadSummaryDoc, names: SessionNames, at_ms: int, width: int | None, short: ShortIds | None = None
+) -> list[str]:
     """When the newest message came, who wrote, the first message and the newest one."""
     senders = [_name(sender, names) for sender in thread["senders"]]
     more = f" and {len(senders) - _SENDERS_MAX} more" if len(senders) > _SENDERS_MAX else ""
     count = f"{thread['messages']:,} message{'' if thread['messages'] == 1 else 's'}"
     head = f"{moment(thread['newest']['createdAt'], at_ms)}  {count}  {', '.join(senders[:_SENDERS_MAX])}{more}"
-    head = columns.cut(head, width)
-    lines = [f"{streams.BOLD}{head}{streams.UNBOLD}" if bold else head, columns.cut(f"  {thread['threadId']}", width)]
+    thread_id = shown_id(thread["threadId"], short)
+    if width is None or short is None:
+        lines = [styled(cut(head, width), "bold"), f"  {thread_id}"]
+    else:
+        lines = wrapped(f"{styled(head, 'bold')}  {thread_id}", width, "    ")
     root, newest = thread.get("root"), thread["newest"]
     if root is not None:
         lines.append(_said(root, names, width))
@@ -68,7 +77,7 @@ def block(thread: ThreadSummaryDoc, names: SessionNames, at_ms: int, width: int 
 
 def _said(message: MessageDoc, names: SessionNames, width: int | None) -> str:
     text = one_line(joined(message["message"]))[:_TEXT_CHARS_MAX]
-    return columns.cut(f"{BAR}{_name(message['from'], names)}: {text}", width)
+    return cut(f"{BAR}{_name(message['from'], names)}: {text}", width)
 
 
 def _name(session: str, names: SessionNames) -> str:

@@ -30,21 +30,32 @@ def run(
     *, as_json: Annotated[bool, Option(name="--json", help='Print {"stopped": true, "pid": N} as JSON.')] = False
 ) -> int:
     """Stop the broker, and the HTTP gateway."""
-    from maestro_clients.processes import gateway_process
-
     context = CommandContext.here()
     context.check_local("stop")
-    # First: the gateway would start another broker for its next request.
-    gateway = gateway_process.stop(context.data)
+    gateway = stop_gateway(context)
     if gateway is not None and not as_json:
-        streams.say(f"The HTTP gateway (pid {gateway.pid}) has stopped.")
-    pid = _stop_by_request(context) or _stop_by_pid(context)
+        streams.tell(f"The HTTP gateway (pid {gateway}) has stopped.")
+    pid = stop_broker(context)
     if pid is None:
         streams.say(streams.json_line({"stopped": False}) if as_json else f"No broker runs for {context.data}.")
         return 0
     report = {"stopped": True, "pid": pid}
     streams.say(streams.json_line(report) if as_json else f"The broker (pid {pid}) has stopped.")
     return 0
+
+
+def stop_gateway(context: CommandContext) -> int | None:
+    """Stop the HTTP gateway; its pid, or None where none ran. It comes before the broker: it would start another one
+    for its next request."""
+    from maestro_clients.processes import gateway_process
+
+    gateway = gateway_process.stop(context.data)
+    return None if gateway is None else gateway.pid
+
+
+def stop_broker(context: CommandContext) -> int | None:
+    """Stop the broker; its pid, or None where none ran."""
+    return _stop_by_request(context) or _stop_by_pid(context)
 
 
 def _stop_by_request(context: CommandContext) -> int | None:

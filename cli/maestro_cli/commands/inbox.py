@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Annotated, Any
 
     from maestro_cli.inbox.page import Marking
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, AsOption, Option, YesOption
     from maestro_clients.channel.one_shot import OneShotConnection
     from maestro_clients.protocol.speaker import Speaker
     from maestro_schemas.documents import InboxDoc
@@ -51,9 +51,9 @@ _DONE = 200
 def run(
     *,
     mark_read: Annotated[
-        bool, Option(help="Also acknowledge the shown messages, which notifies their senders.")
+        bool, Option(help="Also acknowledge what is shown, or was shown before; notifies the senders.")
     ] = False,
-    clear: Annotated[bool, Option(help="Delete the shown messages.")] = False,
+    clear: Annotated[bool, Option(help="Delete what is shown, or was shown before.")] = False,
     quiet: Annotated[bool, Option(name=["--quiet", "-q"], help="Print nothing when there is no mail.")] = False,
     watch: Annotated[
         bool, Option(name=["--watch", "-w"], help="Print each message as it comes, until interrupted.")
@@ -73,7 +73,12 @@ def run(
     unread: Annotated[bool, Option(help="Also messages that were shown before and not acknowledged.")] = False,
     limit: Annotated[
         int | None,
-        Option(name=["--limit", "-n"], metavar="N", help="Show at most N messages; --watch ends after them."),
+        Option(
+            numbers=COUNTS,
+            name=["--limit", "-n"],
+            metavar="N",
+            help="Show at most N messages; --watch ends after them.",
+        ),
     ] = None,
     timeout: Annotated[
         str | None,
@@ -122,6 +127,10 @@ def run(
     ] = False,
 ) -> int:
     """Show the inbox."""
+    if thread is not None:
+        from maestro_cli.addressing import message_ids
+
+        thread = message_ids.resolved(CommandContext.here(speaks_as, sure=yes), thread)
     filters = {
         name: value for name, value in (("from", sender), ("type", kind), ("thread", thread)) if value is not None
     }
@@ -148,7 +157,7 @@ def run(
         _check_alone(given)
         from maestro_cli.inbox import overview
 
-        count_max = None if limit is None else _positive(limit)
+        count_max = limit
         context = CommandContext.here(speaks_as, sure=yes)
         if session is None:
             context = context.at_mailbox(sure=yes)
@@ -188,7 +197,7 @@ def run(
         raise MaestroError(
             "INVALID", "--exec-quiet is for --exec", "Without --exec, quiet mail is shown as it comes."
         )
-    count_max = None if limit is None else _positive(limit)
+    count_max = limit
     marking: Marking = "read" if mark_read else "deleted" if clear else "delivered"
     context = CommandContext.here(speaks_as, sure=yes)
     if session is not None:
@@ -213,7 +222,8 @@ def run(
             command_takes_quiet=exec_quiet,
         )
         return watching.run()
-    statuses = ["pending", "delivered"] if unread else ["pending"]
+    # What was shown before, and not acknowledged, is meant too: a person has just seen it, and now says what to do.
+    statuses = ["pending", "delivered"] if unread or marking != "delivered" else ["pending"]
     connection = context.one_shot_connection()
     page = None if connection is None else first_page(connection, context.speaker(), _first(statuses, filters))
     if connection is not None and (page is None or not has_mail(page)):
@@ -232,6 +242,7 @@ def run(
                     marking,
                     statuses,
                     named(filters),
+                    unread=unread,
                     chars_max=page["printCharsMax"],
                     count_max=count_max,
                     quiet=quiet,
@@ -240,7 +251,7 @@ def run(
     if not quiet:
         from maestro_cli.output import streams
 
-        nothing = "No unread messages." if unread else "No new messages."
+        nothing = "No unread messages." if "delivered" in statuses else "No new messages."
         streams.say('{"messages": [], "count": 0, "hasMore": false}' if as_json else nothing)
     return 0
 
@@ -268,15 +279,9 @@ def _check_waits_alone(given: dict[str, bool]) -> None:
 def _seconds(timeout: str | None) -> float | None:
     if timeout is None:
         return None
-    from maestro_cli.arguments import duration_ms
+    from maestro_cli.arguments import wait_s
 
-    return duration_ms("--timeout", timeout) / 1000
-
-
-def _positive(limit: int) -> int:
-    from maestro_cli.arguments import positive
-
-    return positive("--limit", limit)
+    return wait_s("--timeout", timeout)
 
 
 def _first(statuses: list[str], filters: dict[str, str]) -> dict[str, Any]:

@@ -5,14 +5,14 @@ Rule: it shows and marks nothing. `inbox` delivers, `timeline` says what happene
 
 from __future__ import annotations
 
-from maestro_cli.arguments import moment_ms, positive
+from maestro_cli.arguments import moment_ms
 from maestro_cli.context import CommandContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, AsOption, Option, YesOption
 
 USAGE = "maestro log [PEER] [OPTIONS]"
 DETAILS = """\
@@ -47,7 +47,10 @@ def run(
         str | None, Option(metavar="TIME", help="Only from this time on: 2h ago, a day, or a moment.")
     ] = None,
     limit: Annotated[
-        int, Option(name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}.")
+        int,
+        Option(
+            numbers=COUNTS, name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}."
+        ),
     ] = DEFAULT_COUNT,
     session: Annotated[
         str | None, Option(metavar="SESSION", help="The log as this session sees it; for the operator.")
@@ -59,7 +62,6 @@ def run(
     """Show what was said."""
     from maestro_cli.history.log_view import LogQuery, LogView
 
-    positive("--limit", limit)
     since_ms = None if since is None else moment_ms("--since", since)
     query = LogQuery(peer, session, None, since_ms, limit)
     context = CommandContext.here(speaks_as, sure=yes)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Annotated, Any
 
     from maestro_cli.options import Option
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.outbox_entry import OutboxEntry
 
 DETAILS = """\
@@ -59,11 +60,16 @@ def run(
     lines = []
     if counts is not None:
         lines.append(f"Sent {counts['sent']}; {counts['waiting']} wait, {counts['failed']} failed.")
-    lines += [line for path, entry in waiting for line in _lines(path, entry, "waits")]
-    lines += [line for path, entry in failed for line in _lines(path, entry, "failed")]
+    from maestro_clients.texts.short_ids import ShortIds
+
+    short = ShortIds(str(entry.outgoing["id"]) for _, entry in found)
+    lines += [line for path, entry in waiting for line in _lines(path, entry, "waits", short)]
+    lines += [line for path, entry in failed for line in _lines(path, entry, "failed", short)]
     if not found and counts is None:
         lines.append("The outbox is empty.")
-    streams.say("\n".join(lines))
+    from maestro_cli.output import screen
+
+    streams.say(screen.fit("\n".join(lines)))
     return 0
 
 
@@ -101,14 +107,15 @@ def _files(path: str, entry: OutboxEntry) -> list[dict[str, Any]]:
     return found
 
 
-def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
+def _lines(path: str, entry: OutboxEntry, word: str, short: ShortIds) -> list[str]:
     from maestro_cli.output.render import BAR, plain
     from maestro_clients.texts.ages import age
     from maestro_clients.texts.fence import joined, named
 
     text = joined(str(entry.outgoing.get("message", "")))
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
-    who = f"{entry.outgoing['id']} from {entry.session} to {', '.join(map(named, entry.addresses))}"
+    own = short.of(str(entry.outgoing["id"]))
+    who = f"{own} from {entry.session} to {', '.join(map(named, entry.addresses))}"
     lines = [f"{who}, queued {age(entry.queued_at, now_ms())}, {word}", BAR + preview]
     if entry.digests:
         from maestro_clients.texts import file_lines
@@ -118,5 +125,5 @@ def _lines(path: str, entry: OutboxEntry, word: str) -> list[str]:
     if entry.failure is not None:
         lines.append(BAR + plain(f"{entry.failure.get('code', '?')}: {entry.failure.get('message', '')}"))
         lines.append(f"  file: {path}")
-        lines.append(f"  to send it again: maestro message retry {entry.outgoing['id']}")
+        lines.append(f"  to send it again: maestro message retry {own}")
     return lines

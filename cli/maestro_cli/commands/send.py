@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Annotated, Literal
 
     from maestro_cli.options import (
+        ANSWERS,
         AsOption,
         AttachOption,
         FileOption,
@@ -46,29 +47,36 @@ where some refuse, the exit code is 8. An answer goes to the sender alone.
 Without a type, priority or --require-ack that asks for something, it wakes no
 agent. Repeat --to for several receivers: a comma is part of a name.
 
+A text of several words stands in quotes; without one it is read from a pipe. A
+text that begins with `-` and has no blank stands behind `--`.
+
 Examples:
-  maestro session send --to bob --message "Review PR in task_456"
-  maestro session send --to bob --message "Stop, main is red" --priority high
-  maestro session send --to parent --file report.md --task task_456
-  maestro send --to operator --message "May I force-push?" --type request
-  maestro send --as operator --to bob --message "Yes, on your own branch."
-  maestro send -t bob -m "The short form of the same."
-  git diff --stat | maestro send -t bob -f -
-  maestro send -t bob -m "The fix." --attach cart.patch --attach shot.png
-  maestro session send --to sess_b --message "Done." \\
-      --reply-to msg_1770536761607_k3v9x2m1a
-  maestro session send --to bob --message "May I deploy?" \\
-      --require-ack --wait read --timeout 5m
-  maestro session send --to bob --message "Which port?" --type request \\
-      --wait-reply --timeout 5m
+  maestro send bob "Review PR in task_456"
+  maestro send bob "Stop, main is red" --priority high
+  git diff --stat | maestro send bob
+  maestro send bob --file report.md --task task_456
+  maestro send bob "The fix." --attach cart.patch --attach shot.png
+  maestro send operator "May I force-push?" --type request
+  maestro send bob "Yes, on your own branch." --as operator
+  maestro send bob "Done." --reply-to k3v9
+  maestro send bob "Deploy?" --require-ack --wait read --timeout 5m
+  maestro send bob "Which port?" --wait-reply --timeout 5m
   maestro send --to ann --to bob --message "Read decisions/7 first."
-  maestro send --to bob --template review --set pr="PR 123"
-  maestro send --to @workers --message "Stop, main is red." --priority high \\
-      --yes --wait delivered
-  maestro send --to @workers --type request --dry-run"""
+  maestro send bob --template review --set pr="PR 123"
+  maestro send @workers "Stop, main is red." --priority high --yes \\
+      --wait delivered
+  maestro send @workers --type request --dry-run"""
 
 
 def run(
+    receiver: Annotated[
+        str | None, Option(name="TO", help="The receiver, as for --to, which may be repeated for several.")
+    ] = None,
+    text: Annotated[
+        str | None,
+        Option(name="TEXT", any_text=True, help="The text, in quotes. Without one it is read from a pipe."),
+    ] = None,
+    /,
     *,
     to: Annotated[
         list[str] | None,
@@ -76,8 +84,7 @@ def run(
             name=["--to", "-t"],
             metavar="SESSION",
             help="The receiver: a session's id, its name, `parent`, `operator`, or several: @all, @workers, "
-            "@orchestrators, @project, @project:NAME, @children, @GROUP. It may be repeated. Required, unless the "
-            "template names one.",
+            "@orchestrators, @project, @project:NAME, @children, @GROUP. It may be repeated.",
         ),
     ] = None,
     message: MessageOption = None,
@@ -111,7 +118,11 @@ def run(
     wait_reply: WaitReplyOption = False,
     replies: Annotated[
         int | None,
-        Option(metavar="N", help="With --wait-reply and several receivers: return after N answers, not one of each."),
+        Option(
+            numbers=ANSWERS,
+            metavar="N",
+            help="With --wait-reply and several receivers: return after N answers, not one of each.",
+        ),
     ] = None,
     timeout: TimeoutOption = None,
     yes: YesOption = False,
@@ -129,9 +140,15 @@ def run(
     """Send a message."""
     from maestro_clients.protocol.new_ids import new_message_id
 
-    if not to and template is None:
-        raise MaestroError("INVALID", "--to is missing", "maestro send --help")
     context = CommandContext.here(speaks_as, sure=yes)
+    if receiver is not None:
+        from maestro_cli.addressing import words
+
+        to, message, file = words.send_words((receiver, text), to, message, file)
+    if not to and template is None:
+        from maestro_cli.addressing import words
+
+        raise words.no_receiver(context)
     context.sender()
     text = None
     if template is not None or settings is not None:
@@ -145,13 +162,22 @@ def run(
             raise MaestroError(
                 "INVALID", f"--to is missing, and the template {template!r} names no receiver", "Add --to SESSION."
             )
+    if reply_to is not None:
+        from maestro_cli.addressing import message_ids
+
+        reply_to = message_ids.resolved(context, reply_to, for_reply=True)
     if dry_run:
         from maestro_cli.sending import dry_run as rehearsal
 
         _check_alone(wait, timeout, replies, wait_reply=wait_reply)
         metadata = _metadata(priority, kind, task, reply_to, data, requires_ack=require_ack)
         return rehearsal.show(context, _receivers(to or []), metadata, on_ended, is_confirmed=yes, as_json=as_json)
-    text = _text(message, file) if text is None else text
+    if text is None:
+        if message is None and file is None:
+            from maestro_cli.addressing import words
+
+            message = words.piped_in(words.send_form(to[0] if to else "bob"))
+        text = _text(message, file)
     outgoing: OutgoingDoc = {
         "id": new_message_id() if message_id is None else message_id,
         "to": _receivers(to or []),

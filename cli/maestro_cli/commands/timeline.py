@@ -6,7 +6,7 @@ operator all.
 
 from __future__ import annotations
 
-from maestro_cli.arguments import moment_ms, positive
+from maestro_cli.arguments import moment_ms
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, LSNS, AsOption, Option, YesOption
 
 DETAILS = """\
 A time is a duration before now (1h, 30m), a day (2026-11-22) or a moment in
@@ -24,7 +24,7 @@ expired, refused, delivered, session.ended; `message` and `session` are groups.
 Examples:
   maestro timeline
   maestro timeline --since 1h --event refused --event expired
-  maestro timeline --message msg_1770536761607_k3v9x2m1a
+  maestro timeline --message k3v9
   maestro timeline --follow --json | jq .event
   maestro timeline --session sess_b --limit 200
   maestro timeline --after 1041 --json"""
@@ -40,12 +40,14 @@ def run(
     since: Annotated[str | None, Option(metavar="TIME", help="Only lines from this time on.")] = None,
     until: Annotated[str | None, Option(metavar="TIME", help="Only lines before this time.")] = None,
     limit: Annotated[
-        int, Option(metavar="N", help=f"Show at most N lines. Default: {_DEFAULT_LINES}.")
+        int, Option(numbers=COUNTS, metavar="N", help=f"Show at most N lines. Default: {_DEFAULT_LINES}.")
     ] = _DEFAULT_LINES,
     after: Annotated[
         int | None,
         Option(
-            metavar="LSN", help="Only lines after this number (LSN), the first column. Default: the newest lines."
+            numbers=LSNS,
+            metavar="LSN",
+            help="Only lines after this number (LSN), the first column. Default: the newest lines.",
         ),
     ] = None,
     follow: Annotated[
@@ -58,7 +60,6 @@ def run(
     """Show the timeline."""
     from maestro_cli.history import timeline_view
 
-    positive("--limit", limit)
     context = CommandContext.here(speaks_as, sure=yes)
     since_ms = None if since is None else moment_ms("--since", since)
     until_ms = None if until is None else moment_ms("--until", until)
@@ -66,6 +67,10 @@ def run(
     with context.client() as client:
         # A name is allowed, too. An unknown session is an error, not an empty timeline.
         party = None if session is None else client.session(session)["id"]
+        if message is not None:
+            from maestro_cli.addressing.message_ids import resolve
+
+            message = resolve(client, message)
         wanted = timeline_view.TimelineQuery(party, message, words, since_ms, until_ms, after, limit)
         found = timeline_view.find(client, wanted)
         topic = party
@@ -82,9 +87,9 @@ def run(
         return 0
     if not found.events:
         if wanted.is_search:
-            streams.say("Nothing of that kind has happened.")
+            streams.tell("Nothing of that kind has happened.")
         else:
-            streams.say("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
+            streams.tell("Nothing has happened yet." if after is None else f"Nothing has happened after {after}.")
     elif found.has_more and after is not None:
         streams.note(f"maestro: there is more; go on with --after {found.cursor}")
     elif found.has_more:

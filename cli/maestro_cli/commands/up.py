@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import PORTS, Option
     from maestro_clients.processes.broker_process import Endpoints
 
 
 DETAILS = """\
 Every command that needs a broker starts one by itself (unless
 MAESTRO_AUTOSTART=0). This command is for settings, for --foreground, and to
-make sure that one runs. `maestro status` lists every setting. After an
+make sure that one runs. `maestro status --all` lists every setting. After an
 upgrade it waits until the data directory is up to date.
 
 Examples:
@@ -48,7 +48,7 @@ def run(
     ] = None,
     http_port: Annotated[
         int | None,
-        Option(help="The gateway's port; 0 picks a free one. Default: MAESTRO_HTTP_PORT, else 4568."),
+        Option(numbers=PORTS, help="The gateway's port; 0 picks a free one. Default: MAESTRO_HTTP_PORT, else 4568."),
     ] = None,
     http_host: Annotated[
         str | None,
@@ -89,10 +89,18 @@ def run(
         if wanted is not None:
             gateway_request.start_attached(context, wanted)
         _become_the_broker(context, chosen, tcp)
-    broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp, tell=_tell)
+    from maestro_cli.output.progress import progress
+
+    with progress("start") as show:
+
+        def tell(says: str) -> None:
+            show(says)
+            streams.note(f"The broker brings its files up to date: {says}.")
+
+        broker = running or ensure(context.data, context.environ, autostart=True, settings=chosen, tcp=tcp, tell=tell)
     if not as_json:
         word = "Started the broker" if running is None else "The broker runs already"
-        streams.say(f"{word}: pid {broker.pid}, files in {context.data}.")
+        streams.tell(f"{word}: pid {broker.pid}, files in {context.data}.")
         if running is None and (far := tcp or context.environ.get("MAESTRO_TCP")):
             streams.say(_for_other_machines(far.removeprefix("tcp://")))
     gateway = gateway_request.ensure(context, wanted) if wanted is not None else None
@@ -100,12 +108,8 @@ def run(
         report = {"started": running is None, "pid": broker.pid, "version": broker.version, "dataDir": context.data}
         streams.say_json(report | ({"http": gateway.url} if gateway is not None else {}))
     elif gateway is not None:
-        streams.say(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
+        streams.tell(f"HTTP: {gateway.url} (pid {gateway.pid}); {gateway.url}/docs describes it.")
     return 0
-
-
-def _tell(says: str) -> None:
-    streams.note(f"The broker brings its files up to date: {says}.")
 
 
 def _running(context: CommandContext) -> Endpoints | None:

@@ -65,10 +65,10 @@ def run(
         raise MaestroError("INVALID", "--timeout is for --test", "Add --test, or leave --timeout off.")
     context = CommandContext.here()
     if test:
-        from maestro_cli.arguments import duration_ms
+        from maestro_cli.arguments import wait_s
         from maestro_cli.waking import wake_trial
 
-        timeout_s = duration_ms("--timeout", timeout or _DEFAULT_TIMEOUT) / 1000
+        timeout_s = wait_s("--timeout", _DEFAULT_TIMEOUT if timeout is None else timeout)
         outcome = wake_trial.run(context, _named(context, session_id), timeout_s)
         streams.say(streams.json_line(outcome.document()) if as_json else outcome.sentence())
         return 0
@@ -89,6 +89,7 @@ def _named(context: CommandContext, session_id: str | None) -> str:
 
 
 def _show(context: CommandContext, session_id: str | None, *, as_json: bool) -> int:
+    from maestro_cli.output.tables import terminal_width
     from maestro_cli.waking import wake_table
     from maestro_clients.protocol import older_brokers
 
@@ -101,9 +102,9 @@ def _show(context: CommandContext, session_id: str | None, *, as_json: bool) -> 
     if as_json:
         streams.say_json([wake_table.document(session, at_ms) for session in found])
     elif found:
-        streams.say("\n".join(wake_table.table(found, own, at_ms)))
+        streams.say("\n".join(wake_table.table(found, own, at_ms, terminal_width(context.environ))))
     else:
-        streams.say("No session of an agent. `maestro hooks install AGENT` makes one at the agent's start.")
+        streams.tell("No session of an agent. `maestro hooks install AGENT` makes one at the agent's start.")
     return 0
 
 
@@ -125,9 +126,9 @@ def _say_set(session: SessionDoc, *, as_json: bool) -> None:
         return
     who = wake_table.label(session)
     if document["setting"] == "off":
-        streams.say(f"Mail wakes {who} no longer; it waits for its next prompt. To undo: maestro wake {who} --on")
+        streams.tell(f"Mail wakes {who} no longer; it waits for its next prompt. To undo: maestro wake {who} --on")
         return
     if "reason" in document:
-        streams.say(f"The wakes of {who} are on, but mail does not wake it now: {document['reason']}")
+        streams.tell(f"The wakes of {who} are on, but mail does not wake it now: {document['reason']}")
     else:
-        streams.say(f"Mail wakes {who} from idle.")
+        streams.tell(f"Mail wakes {who} from idle.")

@@ -6,8 +6,6 @@ object for each change.
 
 from __future__ import annotations
 
-import sys
-
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import START_A_SESSION
@@ -19,12 +17,16 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
+What each does now, those that wait for a person first; `maestro session list`
+says what each is and where it works.
+
 STATE: waiting (for a person), working, idle, watching (its inbox), gone (its
-process has ended), unknown (no sign). SINCE is the age of the sign, BY what
-gave it: hook, process, subscription, broker. NEW is the mail that it was not
-shown, OLDEST the age of the oldest of it. A turn without a sign for 15 minutes
-is `silent`; it is not called ended. Behind `idle` stands what matters of its
-wakes: woken, unanswered, held or off (`maestro wake`).
+process has ended), no sign (as of a shell without an agent; `unknown` in JSON).
+SINCE is the age of the sign, BY what gave it: hook, process, subscription,
+broker. NEW is the mail that it was not shown, OLDEST the age of the oldest of
+it. A turn without a sign for 15 minutes is `silent`; it is not called ended.
+Behind `idle` stands what matters of its wakes: woken, unanswered, held or off
+(`maestro wake`).
 
 Examples:
   maestro who
@@ -55,11 +57,9 @@ def run(
     if as_json:
         streams.say_json(found)
         return 0
-    width = None
-    if sys.stdout is not None and sys.stdout.isatty():
-        from maestro_cli.presence.who_watch import terminal_size
+    from maestro_cli.output.tables import terminal_width
 
-        width = terminal_size()[0]
+    width = terminal_width(context.environ)
     lines = [*who_table.table(found, context.own_session, now_ms(), width), *who_table.waits(found, width)]
-    streams.say("\n".join(lines) if found else f"No sessions. {START_A_SESSION}")
+    (streams.say if found else streams.tell)("\n".join(lines) if found else f"No sessions. {START_A_SESSION}")
     return 0

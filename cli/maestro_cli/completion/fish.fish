@@ -44,11 +44,16 @@ function __maestro_members
 end
 
 function __maestro_messages
+    echo last
     test -n "$MAESTRO_SESSION_ID"; or return
     for folder in $argv
         for file in (__maestro_data)/messages/$folder/$MAESTRO_SESSION_ID/*.json
             # A link to a deleted message leads nowhere.
-            test -e $file; and string replace -r '.*/(.*)\.json$' '$1' -- $file
+            test -e $file; or continue
+            set -l id (string replace -r '.*/(.*)\.json$' '$1' -- $file)
+            # The random part is enough, unless a whole id was begun.
+            string match -q 'msg*' -- (commandline -ct); and echo $id; and continue
+            string replace -r '^msg_[0-9]+_(.{9})_.{7}$' '$1' -- $id
         end
     end
     true
@@ -85,6 +90,11 @@ function __maestro_at
         set route (string trim -- "$route $word")
     end
     test "$route" = "$argv[1]"
+end
+
+# The same, where no argument of it was given yet.
+function __maestro_first_of
+    __maestro_at $argv[1]; and test (count (commandline -opc)) -eq (math 1 + (count (string split ' ' -- $argv[1])))
 end
 
 set -g __maestro_routes @ROUTES@

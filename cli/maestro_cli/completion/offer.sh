@@ -60,6 +60,7 @@ __maestro_audiences() {
 
 __maestro_messages() {
     local folder file id
+    __maestro_add last
     [[ -n ${MAESTRO_SESSION_ID-} ]] || return 0
     __maestro_data
     for folder in "$@"; do
@@ -67,7 +68,13 @@ __maestro_messages() {
             # A link to a deleted message leads nowhere.
             [[ -e $file ]] || continue
             id=${file##*/}
-            __maestro_add "${id%.json}"
+            id=${id%.json}
+            # The random part is enough, unless a whole id was begun.
+            case $cur/$id in
+                msg*) ;;
+                */msg_[0-9]*_?????????_???????) id=${id#msg_*_}; id=${id%_*} ;;
+            esac
+            __maestro_add "$id"
         done
     done
 }
@@ -107,14 +114,14 @@ __maestro_value() {
 
 __maestro_offer() {
     local cur prev route word REPLY
-    local -i at=1
+    local -i at=1 place=$COMP_CWORD
     COMPREPLY=()
     cur=${COMP_WORDS[COMP_CWORD]}
     prev=${COMP_WORDS[COMP_CWORD-1]}
     # bash splits `--to=x` into three words.
     if [[ $cur == "=" ]]; then cur=; elif [[ $prev == "=" ]]; then prev=${COMP_WORDS[COMP_CWORD-2]}; fi
     # It also splits `@workers` into two, but completes both as one.
-    if [[ $prev == "@" ]]; then cur=@$cur; prev=${COMP_WORDS[COMP_CWORD-2]}; fi
+    if [[ $prev == "@" ]]; then cur=@$cur; prev=${COMP_WORDS[COMP_CWORD-2]}; place=COMP_CWORD-1; fi
     route=
     while (( at < COMP_CWORD )); do
         word=${COMP_WORDS[at]}

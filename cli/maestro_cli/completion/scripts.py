@@ -18,12 +18,10 @@ from maestro_runtime import config
 from maestro_schemas import events, limits
 from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS, OPERATOR
 
+from .marks import MARK, NAMES, Shell
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-Shell = Literal["bash", "zsh", "fish"]
-NAMES = ("maestro", "maestro-messaging")
-MARK = "made by `maestro completion`"
 
 # Options whose type does not show what their value is.
 _SESSION_OPTIONS = frozenset({"--session", "--parent"})
@@ -36,6 +34,8 @@ _FOLDERS = {
     "message read": ("by-receiver",),
     "message reply": ("by-receiver",),
     "message delete": ("by-receiver",),
+    "reply": ("by-receiver",),
+    "read": ("by-receiver",),
     "session send": ("by-receiver",),
     "send": ("by-receiver",),
 }
@@ -63,6 +63,8 @@ class Command(NamedTuple):
     options: list[tuple[tuple[str, ...], Value]]
     # The positional argument.
     argument: Value | None
+    # Whether it is only the first one, since the next is a text.
+    is_first_alone: bool = False
 
 
 def commands() -> list[Command]:
@@ -82,7 +84,7 @@ def _walk(app: App, path: tuple[str, ...]) -> Iterator[Command]:
             yield from _walk(app[name], (*path, name))
         return
     found: list[tuple[tuple[str, ...], Value]] = []
-    argument = None
+    argument, is_first_alone = None, False
     for one in app.assemble_argument_collection():
         value = _value(where, one.names[0], one.hint)
         if one.names[0].startswith("-"):
@@ -91,7 +93,9 @@ def _walk(app: App, path: tuple[str, ...]) -> Iterator[Command]:
             found.append(((*one.parameter.name, *more), value))  # type: ignore[misc]
         elif argument is None:
             argument = value
-    yield Command(where, [*found, (("--help",), Value("switch"))], argument)
+        else:
+            is_first_alone = True
+    yield Command(where, [*found, (("--help",), Value("switch"))], argument, is_first_alone)
 
 
 def _value(path: str, name: str, hint: Any) -> Value:
@@ -100,7 +104,7 @@ def _value(path: str, name: str, hint: Any) -> Value:
         return Value("words", words)
     if hint is bool or bool in get_args(hint):
         return Value("switch")
-    if name == "--to":
+    if name in ("--to", "TO"):
         return Value("receiver")
     if path.startswith("group ") and name == "NAME":
         return Value(_GROUP_ARGUMENTS.get(path, "group"))
@@ -111,7 +115,7 @@ def _value(path: str, name: str, hint: Any) -> Value:
         or (path, name) in _SESSION_ARGUMENTS
     ):
         return Value("session")
-    is_message = name == "ID" and path.startswith("message ")
+    is_message = name == "ID" and path.startswith(("message ", "attachment ", "reply", "read"))
     if is_message or name in _MESSAGE_OPTIONS or (path, name) == ("timeline", "--message"):
         return Value("message", _FOLDERS.get(path, ("by-receiver", "by-sender")))
     if name in _FILE_OPTIONS:
@@ -172,7 +176,8 @@ def _offer_tables() -> dict[str, str]:
         words = " ".join(name for names, _ in one.options for name in names if name.startswith("--"))
         options.append(f'            "{one.path}") __maestro_value words {words} ;;')
         if one.argument is not None and one.argument.kind != "text":
-            arguments.append(f'        "{one.path}") __maestro_value {_arguments(one.argument)} ;;')
+            first = "(( at == place )) && " if one.is_first_alone else ""
+            arguments.append(f'        "{one.path}") {first}__maestro_value {_arguments(one.argument)} ;;')
     return {
         "ROUTES": "|".join(f'"{route}"' for route in _routes(found)),
         "VALUES": "\n".join(values),
@@ -203,7 +208,8 @@ def _fish() -> str:
         for one in found:
             at = f"complete -c {name} -n \"__maestro_at '{one.path}'\""
             if one.argument is not None and (offered := _fish_values(one.argument)):
-                lines.append(f"{at} {offered}")
+                first = at.replace("__maestro_at", "__maestro_first_of") if one.is_first_alone else at
+                lines.append(f"{first} {offered}")
             for names, value in one.options:
                 flags = " ".join(f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in names)
                 if value.kind == "switch":

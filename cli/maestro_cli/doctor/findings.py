@@ -1,4 +1,4 @@
-"""Doctor findings: the results of `maestro doctor`.
+"""Doctor findings: the results of `maestro doctor`, and of its repairs.
 
 Rule: a finding is one line, and a finding that is not `ok` names the next step where there is one.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 State = Literal["ok", "warning", "failed"]
 
@@ -20,6 +20,26 @@ class DoctorFinding(NamedTuple):
     name: str
     state: State
     # What was found.
+    what: str
+    # The next step; empty where none is needed.
+    repair: str = ""
+
+
+class Repair(NamedTuple):
+    """One that is planned."""
+
+    # As the finding is called.
+    name: str
+    # What is done, as an order: `chmod 700 /x`.
+    what: str
+    make: Callable[[], object]
+
+
+class RepairOutcome(NamedTuple):
+    """What became of one. The field names are also those of `maestro doctor --fix --json`."""
+
+    name: str
+    state: Literal["fixed", "planned", "failed"]
     what: str
     # The next step; empty where none is needed.
     repair: str = ""

@@ -40,13 +40,6 @@ _RUN_S = 30.0
 _SLOW_S = 1.0
 _END_S = 10.0
 _LINE_CHARS = 160
-_PROGRAMS = {
-    "claude-code": "claude",
-    "codex": "codex",
-    "gemini-cli": "gemini",
-    "qwen-code": "qwen",
-    "opencode": "opencode",
-}
 _SESSION = "5b0c1f6e-doctor"
 # By kind of event: what agents send besides the common fields.
 _PAYLOADS: dict[str, dict[str, Any]] = {
@@ -109,7 +102,7 @@ def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users
         repair = install if shell_script.is_own_command(line) else "Remove it, unless it is yours."
         yield DoctorFinding(name, "warning", what, repair)
     if not lines:
-        if not foreign and is_users and shutil.which(_PROGRAMS[agent.name], path=context.environ.get("PATH")):
+        if not foreign and is_users and shutil.which(agent.program, path=context.environ.get("PATH")):
             yield DoctorFinding(name, "warning", f"{agent.name} is installed and gets no mail by itself", install)
         return
     if not is_current:
@@ -137,7 +130,7 @@ def _settings_file(agent: Agent, path: str, context: CommandContext, *, is_users
     what = f"{path}: {len(lines)} events; each answer is one that {agent.name} reads, {took}"
     is_slow = slowest_s > _SLOW_S
     yield DoctorFinding(name, "warning" if is_slow else "ok", what, "The machine is busy." if is_slow else "")
-    yield from wake_checks.of_hooks(agent, lines, _PROGRAMS[agent.name], context, install, is_current=is_current)
+    yield from wake_checks.of_hooks(agent, lines, agent.program, context, install, is_current=is_current)
     if agent is agents.CODEX:
         yield _codex_trust(agent, path, lines)
 

@@ -9,6 +9,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from maestro_cli.setup import data_removal
 from maestro_runtime import paths, places
 
 from .findings import DoctorFinding
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from maestro_cli.context import CommandContext
 
+_DATA = "data directory"
 NOT_YOURS = "Make it yours, or set MAESTRO_DATA_DIR to a directory that is."
 
 # What stands below the data directory, by kind. A missing one is made when it is needed.
@@ -46,14 +48,10 @@ _DIRECTORIES = (
     "sessions",
     "timeline",
 )
+# With many files, which lie in folders that are looked at.
+_MAIL = ("attachments", "messages", "timeline")
 _FILES = (
-    "broker-start.log",
-    "broker.lock",
-    "endpoints",
-    "format",
-    "gateway-start.log",
-    "gateway.lock",
-    "heads",
+    *sorted(data_removal.FILES),
     "hooks/maestro-hook",
     "keys/server.secret",
     "logs/broker.log",
@@ -62,8 +60,6 @@ _FILES = (
     "logs/hooks.log",
     "logs/wake.log",
     "messages/.pending",
-    "server-url",
-    "start.lock",
 )
 
 
@@ -86,19 +82,26 @@ def data_directory(context: CommandContext) -> DoctorFinding:
     """Owner and permissions of the data directory, or whether it can be made."""
     data = context.data
     if os.path.lexists(data):
-        return _directory("data directory", data)
+        return _directory(_DATA, data)
     above = os.path.dirname(data)
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     fault = _unusable(above)
     if fault is not None:
-        return DoctorFinding("data directory", "failed", f"{data} can't be made: {fault}", NOT_YOURS)
+        return DoctorFinding(_DATA, "failed", f"{data} can't be made: {fault}", NOT_YOURS)
     repair = "The first command that needs it makes it: maestro up"
-    return DoctorFinding("data directory", "warning", f"{data} does not exist yet", repair)
+    return DoctorFinding(_DATA, "warning", f"{data} does not exist yet", repair)
 
 
 def misplaced(context: CommandContext) -> Iterator[DoctorFinding]:
     """A finding for each place of the data directory where something of another kind stands."""
+    for path, wanted, found in wrong_kinds(context):
+        refused = places.refusal("DATA_DIR_UNUSABLE", "wrong kind", places.MisplacedError(path, found, wanted), "")
+        yield DoctorFinding("places", "failed", refused.message, refused.hint)
+
+
+def wrong_kinds(context: CommandContext) -> Iterator[tuple[str, str, str]]:
+    """Each path of ours where something of another kind stands, the kind that it must be, and what it is."""
     config = paths.config_file(context.environ)
     expected = [(config, places.FILE)]
     expected += [(os.path.join(context.data, name), places.DIRECTORY) for name in _DIRECTORIES]
@@ -109,10 +112,45 @@ def misplaced(context: CommandContext) -> Iterator[DoctorFinding]:
         except OSError:
             continue  # it is missing, or what is above it was reported
         if found != wanted:
-            refused = places.refusal(
-                "DATA_DIR_UNUSABLE", "wrong kind", places.MisplacedError(path, found, wanted), ""
-            )
-            yield DoctorFinding("places", "failed", refused.message, refused.hint)
+            yield path, wanted, found
+
+
+def modes(context: CommandContext) -> DoctorFinding:
+    """Whether what is in the data directory is this user's alone."""
+    wrong = list(wrong_modes(context.data))
+    if not wrong:
+        return DoctorFinding("modes", "ok", "what is in the data directory is yours alone")
+    more = f", and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+    return DoctorFinding("modes", "warning", f"the mode of {wrong[0]} lets others in{more}", "maestro doctor --fix")
+
+
+def wrong_modes(data: str) -> Iterator[str]:
+    """What of ours is in the data directory with a mode that lets others in, or not even its owner. Mail is not
+    looked at: its folders are, and there may be very much of it. Nor is what a person has put there."""
+    if not data_removal.is_post_office(data):
+        return
+    for folder, folders, files in os.walk(data):
+        inside = os.path.relpath(folder, data)
+        if folder == data:
+            files[:] = [name for name in files if data_removal.owns(name)]
+            folders[:] = [name for name in folders if data_removal.owns(name) and name not in _MAIL]
+            yield from (path for name in _MAIL if is_wrong_mode(path := os.path.join(data, name)))
+        elif os.sep not in inside:
+            for names in (files, folders):
+                names[:] = [name for name in names if data_removal.owns(inside, name)]
+        yield from (path for name in (*folders, *files) if is_wrong_mode(path := os.path.join(folder, name)))
+
+
+def is_wrong_mode(path: str) -> bool:
+    """Whether the mode of a file or directory of this user lets others in, or not even its owner."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    needed = 0o700 if stat.S_ISDIR(status.st_mode) else 0o400
+    is_plain = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
+    mode = stat.S_IMODE(status.st_mode)
+    return is_plain and status.st_uid == os.getuid() and (bool(mode & 0o077) or mode & needed != needed)
 
 
 def socket_directory(context: CommandContext) -> DoctorFinding:
@@ -133,7 +171,10 @@ def _directory(name: str, path: str) -> DoctorFinding:
         what = f"{path} belongs to uid {status.st_uid}, and you are {os.getuid()}"
         return DoctorFinding(name, "failed", what, NOT_YOURS)
     if stat.S_IMODE(status.st_mode) & 0o077:
-        return DoctorFinding(name, "warning", f"other users may read {path}", f"chmod 700 {places.quoted(path)}")
+        repair = f"chmod 700 {places.quoted(path)}"
+        if name == _DATA and data_removal.foreign_names(path):
+            repair = "It has other files too: set MAESTRO_DATA_DIR to a directory of its own."
+        return DoctorFinding(name, "warning", f"other users may read {path}", repair)
     return DoctorFinding(name, "ok", f"{path}, yours alone")
 
 

@@ -9,6 +9,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
+from maestro_clients.texts.fence import named
 from maestro_runtime import paths
 from maestro_runtime.paths import BROKER_VARIABLE
 from maestro_runtime.traces import end_note, lock_file
@@ -27,6 +28,7 @@ _ROUND_TRIPS = 50
 # A longer round trip means that the machine or the broker is very busy.
 _ROUND_TRIP_SLOW_MS = 20.0
 _TIMEOUT_S = 5.0
+_NAMED_MAX = 5
 
 
 def broker(context: CommandContext) -> Iterator[DoctorFinding]:
@@ -139,6 +141,23 @@ def outbox(context: CommandContext) -> DoctorFinding:
             "outbox", "warning", f"{waiting} messages wait to be sent", "maestro up, or: maestro outbox --replay"
         )
     return DoctorFinding("outbox", "ok", "empty")
+
+
+def sessions(context: CommandContext) -> DoctorFinding:
+    """The sessions whose process has ended, which keep their names and get mail all the same."""
+    running = context.running()
+    if running is None:
+        return DoctorFinding("sessions", "ok", "no broker runs to ask")
+    from maestro_clients.client import Client
+
+    with Client(running.router, context.as_operator().caller, timeout_s=_TIMEOUT_S) as client:
+        found = client.presence()
+    gone = [line.get("name") or line["session"] for line in found if line["state"] == "gone"]
+    if not gone:
+        return DoctorFinding("sessions", "ok", f"{len(found):,} active")
+    more = f", and {len(gone) - _NAMED_MAX:,} more" if len(gone) > _NAMED_MAX else ""
+    what = f"the process of {len(gone):,} has ended: {', '.join(map(named, gone[:_NAMED_MAX]))}{more}"
+    return DoctorFinding("sessions", "warning", what, "maestro session end --gone")
 
 
 def shell_session(context: CommandContext) -> DoctorFinding:

@@ -6,11 +6,11 @@ Rule: sessions are shown by their names, and by their ids where two have the sam
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
-from maestro_cli.output.render import BAR
-from maestro_cli.output.streams import BOLD, UNBOLD
+from maestro_cli.output.render import BAR, emphasized
+from maestro_cli.output.styles import styled
+from maestro_cli.output.wrapping import fitted, is_unicode
 from maestro_clients.texts import file_lines
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.fence import behind, data_line, message_fields, named, removal
@@ -20,6 +20,7 @@ from maestro_schemas.texts.visible_text import is_token
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import PersonDoc, SaidMessageDoc
 
 # How many receivers a line names.
@@ -53,20 +54,23 @@ class SessionNames:
         return name if name and not is_token(name) else None
 
 
-def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool = False) -> str:
-    """One message: `14:02:11  ann → @workers (7)  msg_17…  request, 3 of 7 read`, its text, and what it answers."""
+def block(
+    said: SaidMessageDoc, names: SessionNames, now_ms: int, width: int | None = None, short: ShortIds | None = None
+) -> str:
+    """One message: `14:02:11  ann → @workers (7)  msg_17…  request, 3 of 7 read`, its text, and what it answers.
+    `width`: of the terminal; None for no bound. `short`: the forms of ids that a person types."""
     message = said["message"]
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
     words += [word for key, word in _ASKED if metadata.get(key)]
     woken = [f"woken by {named(message['wokenBy'])}"] if "wokenBy" in message else []
-    arrow, hook = ("→", "↳ reply to") if _is_unicode() else ("->", "reply to")
+    arrow, hook = ("→", "↳ reply to") if is_unicode() else ("->", "reply to")
     sender = "the post office" if message["from"] == SYSTEM_SENDER else names.short(message["from"])
     first = f"{moment(message['createdAt'], now_ms)}  {sender} {arrow} {_receivers(said, names)}"
-    lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
-    lines[0] += f"  {message['id']}  {', '.join([*words, _state(said), *woken])}"
+    about = ", ".join([*emphasized(words), _state(said), *woken])
+    lines = [f"{styled(first, 'bold')}  {shown_id(message['id'], short)}  {about}"]
     if "inReplyTo" in metadata:
-        lines.append(f"  {hook} {named(metadata['inReplyTo'])}")
+        lines.append(f"  {hook} {named(shown_id(metadata['inReplyTo'], short))}")
     if "originalTo" in message:
         lines.append(f"  for {names.short(message['originalTo'])}, who had ended")
     if "failure" in message:
@@ -77,7 +81,12 @@ def block(said: SaidMessageDoc, names: SessionNames, now_ms: int, *, bold: bool 
     if taken_out := removal(message):
         lines.append(f"  {taken_out}")
     lines += [f"  {line}" for line in file_lines.lines(message)]
-    return "\n".join(lines)
+    return "\n".join(fitted(lines, width))
+
+
+def shown_id(message_id: str, short: ShortIds | None) -> str:
+    """The id, or its form that a person types."""
+    return message_id if short is None else short.of(message_id)
 
 
 _ASKED = (("requiresAck", "ack wanted"), ("requiresResponse", "answer wanted"))
@@ -105,10 +114,6 @@ def _state(said: SaidMessageDoc) -> str:
     # The furthest state says of how many: `3 of 7 read, 2 delivered`.
     number, _, state = found[0].partition(" ")
     return ", ".join([f"{number} of {total} {state}", *found[1:]])
-
-
-def _is_unicode() -> bool:
-    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
 
 
 def flat(said: SaidMessageDoc) -> dict[str, object]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from maestro_cli import following
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
+from maestro_cli.output.tables import terminal_width
 from maestro_clients.texts.display_names import correspondent
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
 from .log_lines import SessionNames, block, flat
@@ -19,7 +21,7 @@ from .log_lines import SessionNames, block, flat
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
-    from maestro_schemas.documents import SaidMessageDoc
+    from maestro_schemas.documents import MessagesDoc, SaidMessageDoc
 
 _PAGE = 200
 
@@ -60,7 +62,8 @@ class LogView:
         self._query = query
         self._as_json = as_json
         self._names = SessionNames()
-        self._bold = not as_json and streams.wants_colour(context.environ)
+        self._short = ShortIds()
+        self._width = terminal_width(context.environ)
 
     def run(self, *, follow: bool) -> int:
         """Print what was said, and with `follow` what is said from now on; returns the exit code. Raises
@@ -88,11 +91,15 @@ class LogView:
             page = client.messages(before=before, limit=min(left, _PAGE), **self._query.filters())
             if before is None:
                 cursor = page["upTo"]
-            self._names.learn(page["people"])
+            self._learn(page)
             found = page["messages"] + found
             left -= len(page["messages"])
             before, has_more = page["before"], page["hasMore"]
         return LogPage(found, cursor, has_more)
+
+    def _learn(self, page: MessagesDoc) -> None:
+        self._names.learn(page["people"])
+        self._short.add_messages(said["message"] for said in page["messages"])
 
     def show(self, message: SaidMessageDoc) -> None:
         """Print one message. A log fetches no file: it may name many."""
@@ -100,7 +107,7 @@ class LogView:
         if self._as_json:
             streams.say_json(flat(message))
         else:
-            streams.say(block(message, self._names, now_ms(), bold=self._bold))
+            streams.say(block(message, self._names, now_ms(), self._width, self._short))
 
     def _resolve(self, client: AnyClient) -> None:
         """Say whom a name means: another session may have it now than before. From then on its id is meant."""
@@ -124,7 +131,7 @@ class LogView:
         def catch_up(client: AnyClient) -> bool:
             nonlocal at
             for page in client.message_pages(after=at, limit=_PAGE, **self._query.filters()):
-                self._names.learn(page["people"])
+                self._learn(page)
                 for message in page["messages"]:
                     self.show(message)
                 at = page["upTo"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from maestro_cli import following
 from maestro_cli.context import now_ms
-from maestro_cli.output import streams
+from maestro_cli.output import screen, streams
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def show(event: EventDoc, *, as_json: bool) -> None:
         return
     from maestro_cli.output.render import event_line
 
-    streams.say(event_line(event, now_ms()))
+    streams.say(screen.fit(event_line(event, now_ms())))
 
 
 def _expired(error: MaestroError) -> MaestroError:

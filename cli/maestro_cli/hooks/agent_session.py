@@ -91,18 +91,18 @@ def begin(
     if hook_input.session:
         kept = link if link.made else link._replace(token=None)
         state_files.write_link(context.data, agent.name, hook_input.session, kept)
-    knows_wake = True
+    knows_all = True
     try:
         session = _touch_or_start(client, context, agent, hook_input, link, wake)
     except MaestroError as error:
-        if error.code != "INVALID" or not wake:
+        if error.code != "INVALID":
             raise
         # A broker of an earlier version refuses a field that it does not know.
-        session = _touch_or_start(client, context, agent, hook_input, link, {})
-        knows_wake = False
+        session = _touch_or_start(client, context, agent, hook_input, link, None)
+        knows_all = False
     if link.made:
         _export(context, agent, link)
-    return session, knows_wake
+    return session, knows_all or not wake
 
 
 def end(client: AnyClient, context: CommandContext, link: SessionLink, pid: int) -> None:
@@ -124,7 +124,7 @@ def revive(
     """Start a session again that the end of another process has ended. Raises as `begin`."""
     link = link.used_by(state_files.AgentProcess.of(pid))
     state_files.write_link(context.data, agent.name, hook_input.session, link)
-    _touch_or_start(client, context, agent, hook_input, link, {})
+    _touch_or_start(client, context, agent, hook_input, link, None)
 
 
 def continues(hook_input: HookInput) -> bool:
@@ -149,9 +149,10 @@ def _touch_or_start(
     agent: Agent,
     hook_input: HookInput,
     link: SessionLink,
-    wake: Mapping[str, str],
+    wake: Mapping[str, str] | None,
 ) -> SessionDoc:
-    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None, **wake}
+    """`wake`: None leaves out what a broker of an earlier version does not know, `nameBase` too."""
+    facts: dict[str, Any] = {"agent": agent.name, "cwd": hook_input.directory or None, **(wake or {})}
     if not link.made:
         # It belongs to the shell that started it, and lives on when this agent has ended.
         return client.touch_session(agentSessionId=hook_input.session or None, **facts)
@@ -163,7 +164,7 @@ def _touch_or_start(
         if error.code not in _UNKNOWN:
             raise
         before = None
-    if before is not None and before["status"] not in _ENDED:
+    if before is not None and before["status"] not in _ENDED and ("name" in before or wake is None):
         return client.touch_session(agentSessionId=hook_input.session or None, **facts)
     return _start(client, context, agent, hook_input, link, before, wake)
 
@@ -175,23 +176,29 @@ def _start(
     hook_input: HookInput,
     link: SessionLink,
     before: SessionDoc | None,
-    wake: Mapping[str, str],
+    wake: Mapping[str, str] | None,
 ) -> SessionDoc:
-    """Start a new session, or restart the one that has ended."""
+    """Start a new session, restart the one that has ended, or name one that has no name."""
+    base = None
+    if wake is not None and "name" not in (before or {}):
+        from maestro_clients.processes import project_names
+
+        base = project_names.name_base(hook_input.directory, context.environ, agent.name)
 
     def start(caller: Caller) -> SessionDoc:
         # What is left out is as it was before. The name too, with a number where another session has it by now.
         return client.start_session(
             link.session,
             token=link.token,
+            name_base=base,
             parent_session_id=caller.session,
             agent=agent.name,
             agent_session_id=hook_input.session,
             pid=link.processes[0].pid if link.processes else None,
             pid_start=link.processes[0].start if link.processes else None,
             cwd=hook_input.directory or None,
-            wake=wake.get("wake"),
-            wake_by=wake.get("wakeBy"),
+            wake=(wake or {}).get("wake"),
+            wake_by=(wake or {}).get("wakeBy"),
             caller=caller,
         )
 

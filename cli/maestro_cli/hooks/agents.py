@@ -51,6 +51,8 @@ class Agent(NamedTuple):
     """One supported agent."""
 
     name: str
+    # The name of its command.
+    program: str
     # The agent's name of each event -> the kind of the event.
     events: Mapping[str, str]
     # Its settings file is `folder`/`file`, below the home or project directory.
@@ -136,6 +138,7 @@ class Agent(NamedTuple):
 
 CLAUDE_CODE = Agent(
     name="claude-code",
+    program="claude",
     events={
         "SessionStart": START,
         "UserPromptSubmit": PROMPT,
@@ -164,6 +167,7 @@ CLAUDE_CODE = Agent(
 )
 CODEX = Agent(
     name="codex",
+    program="codex",
     events={
         "SessionStart": START,
         "UserPromptSubmit": PROMPT,
@@ -189,6 +193,7 @@ CODEX = Agent(
 )
 GEMINI_CLI = Agent(
     name="gemini-cli",
+    program="gemini",
     events={
         "SessionStart": START,
         "BeforeAgent": PROMPT,
@@ -214,6 +219,7 @@ GEMINI_CLI = Agent(
 # Its hooks have the names and the answers of Claude Code's; seen with 0.24.4.
 QWEN_CODE = Agent(
     name="qwen-code",
+    program="qwen",
     events={
         "SessionStart": START,
         "UserPromptSubmit": PROMPT,
@@ -241,6 +247,7 @@ QWEN_CODE = Agent(
 # It runs no commands as hooks. Our plugin runs them, with the names and the answers of Claude Code's.
 OPENCODE = Agent(
     name="opencode",
+    program="opencode",
     events={
         "SessionStart": START,
         "UserPromptSubmit": PROMPT,

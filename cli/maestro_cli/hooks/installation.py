@@ -51,9 +51,17 @@ class SettingsChange(NamedTuple):
         return self.before != self.after
 
     def apply(self) -> None:
-        """Change the file. Raises MaestroError FILE_UNREADABLE where that fails; the file then has its old text."""
-        if not self.is_needed:
+        """Change the file. Raises MaestroError FILE_UNREADABLE where that fails, CONFLICT where another program has
+        changed it since the plan, which a person may have looked at for long; the file then has its old text."""
+        present = read(self.path) if self.is_needed else self.after
+        if present == self.after:
             return
+        if present != self.before:
+            raise MaestroError(
+                "CONFLICT",
+                f"{places.shown(self.path)} was changed by another program meanwhile",
+                "Nothing was changed in it. Run the command again.",
+            )
         real = os.path.realpath(self.path)
         if self.after is not None:
             user_files.make_folder(real)
@@ -182,7 +190,7 @@ def explained(path: str) -> Iterator[None]:
         raise MaestroError(
             "FILE_UNREADABLE",
             f"{path} can't be read as settings: {error.message}",
-            "Nothing was changed. Repair the file by hand, then run this again.",
+            "The file was not changed. Repair it by hand, then run this again.",
         ) from None
 
 
@@ -194,14 +202,14 @@ def read(path: str) -> str | None:
         return None
     except OSError as error:
         raise places.refusal(
-            "FILE_UNREADABLE", f"{places.shown(path)} can't be read", error, "Nothing was changed."
+            "FILE_UNREADABLE", f"{places.shown(path)} can't be read", error, "The file was not changed."
         ) from None
     try:
         text = raw.decode()
     except UnicodeDecodeError:
         text = "\0"
     if len(raw) > _BYTES_MAX or "\0" in text:
-        raise MaestroError("FILE_UNREADABLE", f"{path} is not a text file of settings", "Nothing was changed.")
+        raise MaestroError("FILE_UNREADABLE", f"{path} is not a text file of settings", "The file was not changed.")
     return text
 
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from maestro_clients.one_shot_client import AnyClient
-    from maestro_schemas.documents import MessageDoc
+    from maestro_schemas.documents import MessageDoc, SessionDoc
 
     from .agents import Agent
-    from .context_text import AgentFormat
+    from .context_text import AgentFormat, Others
     from .payload import HookInput
     from .state_files import SessionLink
 
@@ -34,6 +34,8 @@ _PID_OPTION = "--agent-pid"
 _AFTER_END = "--after-end"
 # What the command of a start says about waking: whether the hooks were installed for that.
 _WAKE_OPTIONS = {"--wake": True, "--no-wake": False}
+# How many sessions a start asks for, to name a few of them.
+_OTHERS_ASKED = 64
 # The source of a SessionStart in the middle of a turn.
 _COMPACTED = "compact"
 
@@ -143,12 +145,22 @@ def _begin(call: HookCall, hook_input: HookInput, context: CommandContext) -> No
             return
         agent_format = _agent_format(call, hook_input, link, context)
         # Also for a session that a user started by hand, and after a compaction: the agent knows nothing of either.
-        opening = introduction(session, agent_format.command)
         note = wake.note if knows_wake else start_waking.OLD_BROKER
+        opening = introduction(session, agent_format.command, _others(client, session), note)
         HookMail(client, agent_format, call.via, locate=_locator(call, hook_input, context)).show(
-            lambda text: call.agent.context(call.event, text, wake.watched), f"{opening}\n{note}".strip()
+            lambda text: call.agent.context(call.event, text, wake.watched), opening
         )
         _report(client, context, "working" if hook_input.source == _COMPACTED else "idle")
+
+
+def _others(client: AnyClient, session: SessionDoc) -> Others:
+    """Who else is in the session's project, in one request; what is not known stops no start."""
+    from .context_text import NO_OTHERS, others_here
+
+    try:
+        return others_here(client.presence_page(project_id=session["projectId"], limit=_OTHERS_ASKED), session)
+    except MaestroError:
+        return NO_OTHERS
 
 
 def _say_ended(call: HookCall, link: SessionLink) -> None:

@@ -15,7 +15,7 @@ from maestro_clients.protocol.commands import DEFAULT_LEASE_MS
 from maestro_clients.protocol.new_ids import new_session_id
 from maestro_schemas.errors import MaestroError
 
-from .page import PrintedPage, compose, count_to_ask_for, mark
+from .page import PrintedPage, compose, count_to_ask_for, mark, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ def show(
     statuses: list[str],
     filters: Mapping[str, Any],
     *,
+    unread: bool,
     chars_max: int,
     count_max: int | None = None,
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Fetch, print at most `chars_max` characters, confirm; returns the exit code. Raises MaestroError, and as
-    `streams.say`."""
-    unread = "delivered" in statuses
+    """Fetch, print at most `chars_max` characters, confirm; returns the exit code. `unread`: as for `compose`. Raises
+    MaestroError, and as `streams.say`."""
     # Any id that only this process has.
     reader = new_session_id()
     asked = count_to_ask_for(count_max, chars_max)
@@ -54,7 +54,6 @@ def show(
     try:
         context.locate(reply["messages"], client)
         page = compose(
-            context.environ,
             reply,
             chars_max,
             marking=marking,
@@ -69,12 +68,17 @@ def show(
         confirmed = True
     finally:
         # A confirmation ends its message's lease. A message that was only shown again, or not shown, keeps its lease.
-        if reply["messages"] and (page is None or page.left_out or not confirmed or unread):
+        if reply["messages"] and (
+            page is None or page.left_out or not confirmed or (unread and marking == "delivered")
+        ):
             _release(client, statuses, filters, len(reply["messages"]), reader)
     if problem is not None:
         # The page was printed, so the one JSON object of this command is out already.
         streams.complain(problem, as_json=False)
         return exit_codes.of(problem)
+    done = outcome(marking, page.shown)
+    if done and not as_json:
+        streams.say(done)
     return exit_codes.DONE
 
 

@@ -50,7 +50,7 @@ def show(
             asked = count_to_ask_for(count_max, chars_max)
             reply = client.inbox(session=owner, status=statuses, limit=asked, people=True, **filters)
             context.locate(reply["messages"], client)
-    page = compose(context.environ, reply, chars_max, marking=None, unread=unread, as_json=as_json, now_ms=now_ms())
+    page = compose(reply, chars_max, marking=None, unread=unread, as_json=as_json, now_ms=now_ms())
     if page.shown or not quiet:
         streams.say(page.text)
     return exit_codes.DONE

@@ -10,15 +10,17 @@ from maestro_cli.output import streams
 from maestro_cli.output.render import duration, message_block
 from maestro_clients.texts.display_names import DisplayNames
 from maestro_clients.texts.fence import audience
+from maestro_clients.texts.short_ids import of_messages
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import OPERATOR, SYSTEM_SENDER
+from maestro_schemas.names import LAST_ADDRESS, OPERATOR, SYSTEM_SENDER
 
 TYPE_CHECKING = False  # `typing` and `enum` cost more than showing a message
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Literal
 
     from maestro_clients.one_shot_client import AnyClient
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import InboxDoc, ItemResultDoc, MessageDoc
 
     # What showing a message does to it.
@@ -68,7 +70,6 @@ def count_to_ask_for(count_max: int | None, chars_max: int) -> int:
 
 
 def compose(
-    environ: Mapping[str, str],
     reply: InboxDoc,
     chars_max: int,
     *,
@@ -79,13 +80,14 @@ def compose(
     now_ms: int,
 ) -> PrintedPage:
     """As many of the reply's messages as may be printed at once, and the text for them. `marking`: None for the mail
-    of another session."""
-    names = DisplayNames(reply.get("people", {}))
-    bold = not as_json and streams.wants_colour(environ)
+    of another session. `unread`: what was shown before is asked for, so it is printed whole again."""
+    names, short = DisplayNames(reply.get("people", {})), of_messages(reply["messages"])
     blocks: list[str] = []
     used = 0
     for message in reply["messages"]:
-        block = streams.json_line(message) if as_json else message_block(message, names, now_ms, bold=bold)
+        block = streams.json_line(message) if as_json else _block(message, names, now_ms, short, marking)
+        if message["status"] == "delivered" and not (as_json or unread):
+            block = block.partition("\n")[0]
         used += len(block)
         if blocks and used > chars_max:
             break
@@ -104,9 +106,34 @@ def compose(
         # The count of what waits is about all mail.
         more = "There is more: run it again." if is_filtered else _more(reply, shown, marking, unread=unread)
     # A message that is deleted once it is shown can't be answered.
-    footer = "" if marking in ("deleted", None) else _footer(shown)
+    footer = "" if marking in ("deleted", None) else _footer(shown, short)
+    if streams.stdout_is_terminal():
+        from maestro_cli.output import screen
+
+        blocks = list(map(screen.fit, blocks))
     last = "\n".join(filter(None, (footer, more)))
     return PrintedPage(shown, left_out, "\n\n".join(filter(None, (*blocks, last))))
+
+
+def _block(message: MessageDoc, names: DisplayNames, now_ms: int, short: ShortIds, marking: Marking | None) -> str:
+    if marking in ("read", "deleted") and "requiresAck" in message.get("metadata", {}):
+        # This command answers it.
+        metadata = {key: value for key, value in message["metadata"].items() if key != "requiresAck"}
+        message = {**message, "metadata": metadata}  # type: ignore[typeddict-item]
+    return message_block(message, names, now_ms, short)
+
+
+def outcome(marking: Marking, shown: Sequence[MessageDoc]) -> str:
+    """What was done to the messages; empty where they were only shown."""
+    count, again = len(shown), sum(message["status"] == "delivered" for message in shown)
+    if marking == "delivered" or not count:
+        return ""
+    what = "1 message" if count == 1 else f"{count} messages"
+    if again:
+        what += ", shown before" if again == count else f", {again} of them shown before"
+    if marking == "deleted":
+        return f"Deleted {what}."
+    return f"Acknowledged {what}; {'its sender is' if count == 1 else 'their senders are'} notified."
 
 
 def _nothing(reply: InboxDoc, *, unread: bool) -> str:
@@ -121,7 +148,7 @@ def _nothing(reply: InboxDoc, *, unread: bool) -> str:
     return "No unread messages." if unread else "No new messages."
 
 
-def _footer(shown: Sequence[MessageDoc]) -> str:
+def _footer(shown: Sequence[MessageDoc], short: ShortIds) -> str:
     # The post office itself has no mailbox.
     answerable = [message for message in shown if message["from"] != SYSTEM_SENDER]
     if not answerable:
@@ -129,12 +156,16 @@ def _footer(shown: Sequence[MessageDoc]) -> str:
     example = answerable[-1]
     label = "Reply, to its sender alone" if audience(example) else "Reply"
     speaker = " --as operator" if example["to"] == OPERATOR else ""
-    return f'{label}: maestro message reply {example["id"]}{speaker} --message "..."'
+    # Of several, and beside what was shown before, `last` need not be the one that is meant.
+    named = LAST_ADDRESS if len(shown) == 1 and example["status"] == "pending" else short.of(example["id"])
+    return f'{label}: maestro reply {named} "..."{speaker}'
 
 
 def _more(reply: InboxDoc, shown: Sequence[MessageDoc], marking: Marking | None, *, unread: bool) -> str:
     if marking is None:
         return "There is more than is printed at once."
+    if marking != "delivered":
+        return "There is more: run it again."
     if unread:
         return "There is more: acknowledge these (maestro message read ID, or --mark-read), then run it again."
     left = reply["pending"] - len(shown) - reply.get("leased", 0)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from maestro_cli import exit_codes
 from maestro_cli.context import now_ms
-from maestro_cli.output import streams
+from maestro_cli.output import screen, streams
 from maestro_cli.output.render import message_block
 from maestro_clients.texts.display_names import DisplayNames
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.errors import MaestroError
 
 from .page import mark
@@ -69,6 +70,7 @@ class Watch:
         self._was_lost = False
         # How many messages were shown.
         self._count = 0
+        self._short = ShortIds()
         self._people: dict[str, PersonDoc] = {}
 
     def run(self) -> int:
@@ -127,8 +129,10 @@ class Watch:
         elif self._as_json:
             streams.say_json(message)
         else:
-            bold = streams.wants_colour(self._context.environ)
-            streams.say(message_block(message, self._names(message, client), now_ms(), bold=bold) + "\n")
+            self._short.add_messages([message])
+            streams.say(
+                screen.fit(message_block(message, self._names(message, client), now_ms(), self._short)) + "\n"
+            )
 
     def _names(self, message: MessageDoc, client: Client) -> DisplayNames:
         """The names of the message's sessions. Notices bring none, so the broker is asked once for each sender; where

@@ -115,8 +115,7 @@ class AgentIdentity:
             "NO_SESSION",
             "this agent has no Maestro session: no hook of ours has run in it, and its environment names no session",
             "With Maestro's hooks, a session begins with the agent's first turn: call again then. Without them, ask "
-            "the user to run `maestro hooks install AGENT --mcp` and start the agent again, or to start it from a "
-            'shell after: eval "$(maestro session start --export)".',
+            "the user to run `maestro hooks install AGENT --mcp`, and to start the agent again.",
         )
 
     def _links(self) -> list[AgentLink]:

@@ -11,7 +11,7 @@ import textwrap
 
 from maestro_clients.texts import presence_words
 from maestro_clients.texts.fence import addresses, named
-from maestro_schemas.names import AUDIENCE_SIGIL
+from maestro_schemas.names import AUDIENCE_SIGIL, short_id
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -37,19 +37,19 @@ _REFUSALS = {
 def sent(outcome: Mapping[str, Any], now_ms: int) -> str:
     """The report of a send to several."""
     accepted, refused = outcome["accepted"], outcome["refused"]
-    to = f" ({addresses(outcome['audience']['to'])})" if "audience" in outcome else ""
+    to = f", {addresses(outcome['audience']['to'])}" if "audience" in outcome else ""
     whom = f"{accepted} of {accepted + refused}" if refused else _sessions(accepted)
-    where = f"{outcome['id']} to {whom}{to}"
+    where = f"to {whom}{to} ({short_id(outcome['id'])})"
     retried = outcome.get("retryOf")
     if outcome.get("duplicate"):
-        first = "Sent before:" if retried is None else f"{retried} was retried before, as"
-        return f"{first} {where}; now {_states(outcome.get('recipients', ()))}."
-    again = "" if retried is None else f"again, {retried} as "
+        first = "Sent before" if retried is None else f"{short_id(retried)} was retried before"
+        return f"{first}, {where}; now {_states(outcome.get('recipients', ()))}."
+    again = "" if retried is None else "again "
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
     lines = [f"Sent {again}{where}. On disk.{less}", *groups(outcome.get("recipients", ()), now_ms)]
     if refused:
-        lines.append(f"{' ' * _HINT_COLUMN}→ maestro message retry {outcome['id']}")
+        lines.append(f"{' ' * _HINT_COLUMN}→ maestro message retry {short_id(outcome['id'])}")
     return "\n".join(lines)
 
 
@@ -87,8 +87,9 @@ def preview(receivers: Iterable[Mapping[str, Any]], now_ms: int) -> list[str]:
     """The sessions that an audience comes to, each with what is known of it."""
     items = []
     for receiver in receivers:
-        known = presence_words.brief(receiver.get("presence"), now_ms)
-        words = "" if known == "unknown" else f" ({known})"
+        presence = receiver.get("presence")
+        is_known = presence is not None and (presence["state"] != "unknown" or presence.get("detail"))
+        words = f" ({presence_words.brief(presence, now_ms)})" if is_known else ""
         items.append(f"{label(receiver['session'], receiver.get('name'))}{words}")
     return _wrapped(_INDENT, items)
 

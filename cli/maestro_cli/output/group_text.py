@@ -8,15 +8,34 @@ from __future__ import annotations
 from maestro_clients.texts.ages import age, moment
 from maestro_clients.texts.fence import named
 
+from .tables import Column, table
+from .wrapping import fitted, wrapped
+
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from typing import Any
 
     from maestro_schemas.documents import GroupDoc, GroupReplyDoc, MemberDoc
 
-_HEAD = ("NAME", "PROJECT", "MEMBERS", "ACTIVE", "MADE BY", "CHANGED")
-_MEMBER_HEAD = ("ID", "NAME", "ROLE", "JOINED", "STATE")
+_COLUMNS = (
+    Column("NAME", least=10),
+    Column("PROJECT", 2),
+    Column("MEMBERS", right=True),
+    Column("ACTIVE", 1, right=True),
+    Column("MADE BY", 4),
+    Column("CHANGED", 3),
+)
+_MEMBER_COLUMNS = (
+    Column("ID", 2, least=12),
+    Column("NAME"),
+    Column("ROLE", 4),
+    Column("JOINED", 3),
+    Column("STATE", 1, least=14, wraps=True),
+)
+_INDENT = "  "
+# Where a line for each group has room.
+_WIDTH_MIN = 20
 
 
 def change_json(reply: GroupReplyDoc) -> dict[str, Any]:
@@ -37,9 +56,11 @@ def members_count(group: GroupDoc) -> str:
     return f"{count}, {ended:,} of them ended" if ended else count
 
 
-def group_table(groups: list[GroupDoc], now_ms: int, *, members: bool) -> list[str]:
-    """A line for each group; with `members`, one below it with its members."""
-    rows = [_HEAD] + [
+def group_table(groups: list[GroupDoc], now_ms: int, width: int | None, *, members: bool) -> list[str]:
+    """A line for each group; with `members`, lines below it with its members. `width`: the terminal's; None for no
+    bound."""
+    width = width and max(width, _WIDTH_MIN)
+    rows = [
         (
             f"@{group['name']}",
             named(group["projectId"]),
@@ -50,17 +71,18 @@ def group_table(groups: list[GroupDoc], now_ms: int, *, members: bool) -> list[s
         )
         for group in groups
     ]
-    lines = _columns(rows)
+    lines = table(_COLUMNS, rows, width)
     if not members:
         return lines
     shown = lines[:1]
     for line, group in zip(lines[1:], groups, strict=True):
-        shown += [line, f"  {labels(group, (each['session'] for each in group.get('members', [])))}"]
+        who = labels(group, (each["session"] for each in group.get("members", [])))
+        shown += [line, *wrapped(_INDENT + who, width)]
     return shown
 
 
-def group_lines(group: GroupDoc, now_ms: int) -> list[str]:
-    """One group, with its members."""
+def group_lines(group: GroupDoc, now_ms: int, width: int | None) -> list[str]:
+    """One group, with its members. `width`: the terminal's; None for no bound."""
     made, changed = group["createdAt"], group["changedAt"]
     maker = _label(group["creator"], group.get("creatorName"))
     lines = [
@@ -71,8 +93,9 @@ def group_lines(group: GroupDoc, now_ms: int) -> list[str]:
         lines.append(f"  changed {moment(changed, now_ms)}, {age(changed, now_ms)}")
     members = group.get("members", [])
     if members:
-        rows = [_MEMBER_HEAD] + [_member_row(member, now_ms) for member in members]
-        lines += [f"  {line}" for line in _columns(rows)]
+        rows = [_member_row(member, now_ms) for member in members]
+        lines = fitted(lines, width)
+        lines += [_INDENT + line for line in table(_MEMBER_COLUMNS, rows, width and width - len(_INDENT))]
     return lines
 
 
@@ -88,8 +111,3 @@ def _member_row(member: MemberDoc, now_ms: int) -> tuple[str, ...]:
 
 def _label(session: str, name: str | None) -> str:
     return named(name) if name is not None and named(name) == name else named(session)
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -6,12 +6,15 @@ can pass for a line of ours.
 
 from __future__ import annotations
 
+import os
+import sys
+
 from maestro_clients.texts.ages import UNITS, age, moment
 from maestro_clients.texts.fence import audience, behind, data_line, joined, message_fields, named, removal
 from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts.visible_text import one_line
 
-from .streams import BOLD, UNBOLD
+from .marks import wants_style
 
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
 
 BAR = "  | "
@@ -56,19 +60,30 @@ def value_shown(value: object, unit: str) -> str:
     return f"{value:,} characters" if unit == "chars" else f"{value:,}"
 
 
-def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold: bool = False) -> str:
+def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, short: ShortIds | None = None) -> str:
     """One message as it is shown: a line that says what it is, what its sender chose behind bars, what to do about
-    it."""
+    it. `short`: the forms of ids that a person types."""
+    own_id = message["id"] if short is None else short.of(message["id"])
     metadata = message.get("metadata") or {}
     words, chosen = message_fields(message, names.unfit_name(message["from"]))
-    head = [f"{message['id']} from {names.sender(message['from'])}", moment(message["createdAt"], now_ms)]
+    sender = names.sender(message["from"])
+    if wants_style(sys.stdout, os.environ):
+        from .styles import styled
+
+        name, blank, about = sender.partition(" ")
+        sender, words = styled(name, "bold") + blank + about, emphasized(words)
+    head = [f"{own_id} from {sender}", moment(message["createdAt"], now_ms)]
     head += [age(message["createdAt"], now_ms), *words]
     if message["status"] == "delivered":
         head.append("shown before")
-    first = ", ".join(head) + audience(message)
-    lines = [f"{BOLD}{first}{UNBOLD}" if bold else first]
+    lines = [", ".join(head) + audience(message)]
     if "inReplyTo" in metadata:
-        lines.append(f"  in reply to {named(metadata['inReplyTo'])}, thread {named(metadata.get('threadId', '?'))}")
+        answered, thread = metadata["inReplyTo"], metadata.get("threadId", "?")
+        if short is not None:
+            # The thread's id is that of its first message, which is of use to programs.
+            lines.append(f"  in reply to {named(short.of(answered))}")
+        else:
+            lines.append(f"  in reply to {named(answered)}, thread {named(thread)}")
     if (original := names.original_receiver(message)) is not None:
         lines.append(f"  for {original}, who had ended")
     lines += [BAR + line for line in chosen]
@@ -81,8 +96,15 @@ def message_block(message: MessageDoc, names: DisplayNames, now_ms: int, *, bold
 
         lines += [f"  {line}" for line in file_lines.lines(message)]
     if metadata.get("requiresAck") and message["status"] != "read":
-        lines.append(f"  it asks for an acknowledgement: maestro message read {message['id']}")
+        lines.append(f"  it asks for an acknowledgement: maestro message read {own_id}")
     return "\n".join(lines)
+
+
+def emphasized(words: list[str]) -> list[str]:
+    """The words about a message, in which a high priority stands out on a terminal."""
+    from .styles import styled
+
+    return [styled(word, "bold", "yellow") if word == "high priority" else word for word in words]
 
 
 def history(message: MessageDoc, now_ms: int) -> list[str]:

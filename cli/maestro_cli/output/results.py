@@ -37,7 +37,7 @@ def report_results(results: Sequence[ItemResultDoc], sentence: Callable[[list[st
             streams.say_json({"results": results}, done=_DONE)
     else:
         if done:
-            streams.say(sentence(done), done=_DONE)
+            streams.tell(sentence(done), done=_DONE)
         for error in errors:
             streams.complain(error, as_json=False)
     return exit_codes.of(errors[0]) if errors else exit_codes.DONE

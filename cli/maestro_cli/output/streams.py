@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .marks import STYLE, dressed
+
 TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,9 +19,8 @@ if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError
 
 
-# What a terminal shows between them is bold.
-BOLD = "\x1b[1m"
-UNBOLD = "\x1b[0m"
+_RED = "31"
+_DIM = "2"
 # Puts the cursor to the top of a terminal, and clears what is below.
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -67,6 +68,11 @@ def say(text: str, *, done: str = "") -> None:
         ) from None
 
 
+def tell(text: str, *, done: str = "") -> None:
+    """As `say`, for sentences: on a terminal they are wrapped at words."""
+    say(_fitted(text, sys.stdout), done=done)
+
+
 def draw(lines: list[str]) -> None:
     """Write lines to a terminal, in place of what it shows. Raises as `say`."""
     if sys.stdout is not None:
@@ -89,11 +95,12 @@ def json_line(document: Any) -> str:
 
 
 def note(text: str) -> None:
-    """Write a line for the reader to standard error. A closed standard error is no reason to fail."""
+    """Write lines for the reader to standard error, wrapped on a terminal. A closed standard error is no reason to
+    fail."""
     if sys.stderr is None:
         return
     try:
-        print(_visible(text), file=sys.stderr, flush=True)
+        print(_visible(_fitted(text, sys.stderr)), file=sys.stderr, flush=True)
     except OSError:
         return
 
@@ -103,11 +110,27 @@ def complain(error: MaestroError, *, as_json: bool, extra: Mapping[str, Any] | N
 
     `extra`: fields beside `error` in the object, such as the id of a message that was accepted before the error.
     """
-    note(f"maestro: {error.message}")
+    note(f"{dressed('maestro:', _RED, sys.stderr)} {error.message}")
+    body = error.body()
     if error.hint:
-        note(f"  next: {error.hint}")
+        body["hint"] = hint = step(error)
+        note(f"  {dressed(f'next: {hint}', _DIM, sys.stderr)}")
     if as_json:
-        say_json({**(extra or {}), "error": error.body()})
+        say_json({**(extra or {}), "error": body})
+
+
+def step(error: MaestroError) -> str:
+    """The error's next step for who is at hand: a person, or an agent whose every command is a new shell."""
+    from maestro_cli.context import CommandContext
+    from maestro_schemas.texts import next_steps
+
+    by_agent = CommandContext(os.environ, "", None, None).agent_sign() is not None
+    return next_steps.of_agent(error) if by_agent else error.hint
+
+
+def stdout_is_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def stdout_is_gone() -> bool:
@@ -124,26 +147,31 @@ def stdout_is_gone() -> bool:
         return False
 
 
-def wants_colour(environ: Mapping[str, str]) -> bool:
-    """Whether standard output is a terminal, and NO_COLOR is not set (https://no-color.org)."""
-    return (
-        sys.stdout is not None
-        and sys.stdout.isatty()
-        and not environ.get("NO_COLOR")
-        and environ.get("TERM") != "dumb"
-    )
-
-
 def _visible(text: str) -> str:
-    """Without control characters and others that a reader can't see, but what makes a line bold: the last guard,
-    whatever a command has put together."""
+    """Without control characters and others that a reader can't see, but our own styles: the last guard, whatever a
+    command has put together."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     from maestro_schemas.texts.visible_text import clean, is_visible
 
     if is_visible(text):
         return text
-    return BOLD.join(UNBOLD.join(map(clean, part.split(UNBOLD))) for part in text.split(BOLD))
+    first, *styled = text.split(STYLE)
+    shown = [clean(first)]
+    for part in styled:
+        number, _, rest = part.partition("m")
+        shown.append(f"\x1b[{number}m{clean(rest)}")
+    return "".join(shown)
+
+
+def _fitted(text: str, stream: TextIO | None) -> str:
+    if stream is None or not stream.isatty():
+        return text
+    # Only a person pays for these.
+    from .tables import terminal_width
+    from .wrapping import fitted
+
+    return "\n".join(fitted(text.split("\n"), terminal_width(os.environ, errors=stream is sys.stderr)))
 
 
 def _abandon_stdout() -> None:

@@ -75,7 +75,7 @@ def ensure(context: CommandContext, request: GatewayRequest) -> RunningGateway |
         )
     except MaestroError as error:
         streams.note(f"warning: no HTTP gateway: {error.message}")
-        streams.note(f"  next: {error.hint}")
+        streams.note(f"  next: {streams.step(error)}")
         return None
     found = gateway_process.find(context.data)
     return found._replace(url=url) if found is not None else None

@@ -1,7 +1,7 @@
 """Spool process: runs a module of the broker's package that reads a data directory for a command.
 
 Rule: the command line imports nothing of the broker, and only the broker's code knows its files. So that code runs as
-a process of its own and reports as JSON lines. On a terminal, its progress is shown on standard error.
+a process of its own and reports as JSON lines.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from maestro_clients.processes import spawn
 from maestro_runtime import ownership
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from maestro_cli.context import CommandContext
 
@@ -64,19 +63,3 @@ def json_lines(words: Sequence[str]) -> Iterator[dict[str, Any]]:
         raise MaestroError(
             "INTERNAL", f"the process ended early, with exit code {child.returncode}", "Its own output is above."
         )
-
-
-@contextmanager
-def progress(title: str) -> Iterator[Callable[[str, int], None]]:
-    """A progress bar on a terminal; nothing elsewhere. Call it with the current check and the number of items
-    read."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda _what, _count: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn(title), BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, count: bar.update(task, description=f"{what} {count:,}")

@@ -12,7 +12,7 @@ from maestro_cli import exit_codes
 from maestro_cli.context import now_ms
 from maestro_cli.output import fan_out_lines, streams
 from maestro_clients.texts import presence_words
-from maestro_clients.texts.fence import addresses
+from maestro_clients.texts.fence import addresses, named
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def show(
     if as_json:
         streams.say_json({"status": "preview", **found})
     else:
-        streams.say(_words(found, metadata, is_confirmed=is_confirmed))
+        streams.tell(_words(found, metadata, is_confirmed=is_confirmed))
     return exit_codes.PARTLY if found["refused"] else exit_codes.DONE
 
 
@@ -51,7 +51,8 @@ def _words(found: PreviewDoc, metadata: MetadataDoc, *, is_confirmed: bool) -> s
         [receiver] = recipients
         expected = presence_words.expectation(receiver, now, metadata)
         instead = f", because {receiver['originalTo']} has ended" if "originalTo" in receiver else ""
-        return f"Nothing was sent. It would go to {receiver['to']}{instead}. {expected}".rstrip()
+        to = named(receiver.get("name") or receiver["to"])
+        return f"Nothing was sent. It would go to {to}{instead}. {expected}".rstrip()
     count = found["accepted"] + found["refused"]
     whom = f"{found['accepted']} of {count}" if found["refused"] else f"{count} session{'' if count == 1 else 's'}"
     lines = [f"Nothing was sent. It would go to {whom} ({addresses(found['audience']['to'])})."]

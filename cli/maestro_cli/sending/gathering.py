@@ -36,7 +36,7 @@ def reached(
     if as_json:
         streams.say_json({**outcome, "receipt": receipt})
     else:
-        streams.say(_reached(receipt, status))
+        streams.tell(_reached(receipt, status))
     return send_flow.code(outcome)
 
 
@@ -58,8 +58,10 @@ def answers(
 def shown(context: CommandContext, client: Client, message: MessageDoc) -> str:
     """An answer as it is printed."""
     from maestro_cli.context import now_ms
+    from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
     try:
         people = client.message_with_people(message["id"]).get("people", {})
@@ -68,7 +70,7 @@ def shown(context: CommandContext, client: Client, message: MessageDoc) -> str:
             raise
         people = {}  # the broker restarts; the answer is here, and only the names are not
     context.locate([message], client)
-    return message_block(message, DisplayNames(people), now_ms())
+    return screen.fit(message_block(message, DisplayNames(people), now_ms(), of_messages([message])))
 
 
 def _reached(receipt: ReceiptDoc, status: str) -> str:
@@ -132,9 +134,11 @@ class _Answers:
         if self._as_json:
             streams.say_json({**self._outcome, "replies": self._found, "missing": self._missing()})
         elif missing := [self._names[each] for each in self._missing()]:
-            streams.say(f"{len(self._found)} of {len(self._names)} answered; not yet: {fan_out_lines.names(missing)}")
+            streams.tell(
+                f"{len(self._found)} of {len(self._names)} answered; not yet: {fan_out_lines.names(missing)}"
+            )
         else:
-            streams.say(f"All {len(self._names)} answered.")
+            streams.tell(f"All {len(self._names)} answered.")
         self._confirm()
         return send_flow.code(self._outcome)
 

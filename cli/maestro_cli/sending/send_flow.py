@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import short_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from maestro_cli.context import CommandContext
@@ -35,26 +37,33 @@ def send(
     client: AnyClient | None = None,
     retry_of: str | None = None,
     files: Sequence[OutgoingFile] = (),
+    label: str | None = None,
 ) -> int:
     """Send or queue, and report it; returns the exit code. `waiting.send` is the one that waits.
 
     `client`: the command's connection, where it has one. `retry_of`: the id of the dead message that this one
-    repeats. `files`: those that the message names. Raises MaestroError for a refusal, and as `streams.say`.
+    repeats. `files`: those that the message names. `label`: as for `sentence`. Raises MaestroError for a refusal, and
+    as `streams.say`.
     """
     if client is None and not files:
         result, queued = _over_own_connection(context, outgoing)
     else:
         result, queued = handed_over(context, outgoing, client, files)
     if queued is not None:
-        document, line = queued_report(context, outgoing, queued)
+        document, line = queued_report(context, outgoing, queued, label)
         done = f"The message is in the outbox, as {document['id']}."
-        streams.say(streams.json_line(document) if as_json else line, done=done)
+        if as_json:
+            streams.say(streams.json_line(document), done=done)
+        else:
+            streams.tell(line, done=done)
         return 0
     outcome = accepted(result)
     if retry_of is not None:
         outcome["retryOf"] = retry_of
-    text = streams.json_line(outcome) if as_json else sentence(outcome, outgoing)
-    streams.say(text, done=was_sent(outcome))
+    if as_json:
+        streams.say(streams.json_line(outcome), done=was_sent(outcome))
+    else:
+        streams.tell(sentence(outcome, outgoing, label), done=was_sent(outcome))
     return code(outcome)
 
 
@@ -88,12 +97,31 @@ def handed_over(
             result = judged(client.ask_once("send", {"messages": [outgoing]}))
             if result is not None:
                 return result, None
-    from maestro_clients.durable_send import send_or_queue
+    with _upload(files):
+        from maestro_clients.durable_send import send_or_queue
 
-    sent = send_or_queue(
-        context.data, context.environ, context.caller, outgoing, autostart=context.autostart, client=full, files=files
-    )
+        sent = send_or_queue(
+            context.data,
+            context.environ,
+            context.caller,
+            outgoing,
+            autostart=context.autostart,
+            client=full,
+            files=files,
+        )
     return (sent.result, None) if sent.queued_path is None else (None, sent)
+
+
+def _upload(files: Sequence[OutgoingFile]) -> AbstractContextManager[object]:
+    """What a person sees while large files are on their way."""
+    from contextlib import nullcontext
+
+    if not files:
+        return nullcontext()
+    from maestro_cli.output.progress import progress
+    from maestro_clients.texts.byte_counts import size
+
+    return progress(f"sending {size(sum(len(file.content) for file in files))}")
 
 
 def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
@@ -118,7 +146,9 @@ def judged(answer: tuple[int, dict[str, Any]] | None) -> dict[str, Any] | None:
     return result
 
 
-def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutcome) -> tuple[dict[str, Any], str]:
+def queued_report(
+    context: CommandContext, outgoing: OutgoingDoc, sent: SendOutcome, label: str | None = None
+) -> tuple[dict[str, Any], str]:
     """The JSON and the line for a message that is in the outbox."""
     from maestro_schemas.names import canonical_id, mark_of
 
@@ -127,14 +157,15 @@ def queued_report(context: CommandContext, outgoing: OutgoingDoc, sent: SendOutc
     document: dict[str, Any] = {
         "status": "queued", "id": message_id, "to": outgoing["to"], "path": sent.queued_path
     }  # fmt: skip
-    line = f"Queued in the outbox: {message_id} to {_shown(outgoing['to'])}. No broker answered; it will be sent " + (
+    to = _shown(label or outgoing["to"])
+    line = f"Queued in the outbox, to {to} ({short_id(message_id)}). No broker answered; it will be sent " + (
         "by the next command that reaches it." if context.is_remote else "when a broker runs (maestro up)."
     )
     if sent.reason is not None and sent.reason.code == "BAD_SETTING":
         # Waiting does not repair a wrong setting: a person must.
         document["reason"] = sent.reason.body()
         streams.note(f"maestro: the broker can't start: {sent.reason.message}")
-        streams.note(f"  next: {sent.reason.hint} Then: maestro up")
+        streams.note(f"  next: {streams.step(sent.reason)} Then: maestro up")
     return document, line
 
 
@@ -194,22 +225,42 @@ def _shown(to: str | list[str]) -> str:
     return addresses(to)
 
 
-def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:
-    """The same JSON in words."""
+def sentence(outcome: Mapping[str, Any], outgoing: OutgoingDoc, label: str | None = None) -> str:
+    """The same JSON in words. `label`: what the receiver is called, where the message names its id."""
     if "accepted" in outcome:
         return _of_several(outcome, outgoing)
-    where = f"{outcome['id']} to {outcome['to']}" if "to" in outcome else outcome["id"]
-    number = f" (number {outcome['seq']} in its inbox)" if "seq" in outcome else ""
+    # Its name; else what was typed for it, unless that is not the one that got it.
+    is_named = "toName" in outcome or "originalTo" in outcome
+    to = _receiver(outcome) if is_named and "to" in outcome else label or outgoing["to"]
+    where = f"to {_shown(to)} ({short_id(outcome['id'])})"
     if "originalTo" in outcome:
-        number += f", because {outcome['originalTo']} had ended"
+        where += f", because {_shown(label or outgoing['to'])} had ended"
     retried = outcome.get("retryOf")
     if outcome.get("duplicate"):
-        first = "Sent before:" if retried is None else f"{retried} was retried before, as"
-        return f"{first} {where}{number}; it is {outcome.get('state', 'on disk')} now."
-    again = "" if retried is None else f"again, {retried} as "
+        first = "Sent before" if retried is None else f"{short_id(retried)} was retried before"
+        return f"{first}, {where}; it is {outcome.get('state', 'on disk')} now."
+    again = "" if retried is None else "again "
     removed = outcome.get("charsRemoved", 0)
     less = f" Without {removed:,} hidden character{'' if removed == 1 else 's'}, taken out of it." if removed else ""
-    return f"Sent {again}{where}{number}. It is on disk.{less} {_expectation(outcome, outgoing)}".rstrip()
+    # An id is no name.
+    name = _shown(to) if to != outcome.get("to") else ""
+    expected = _named(_expectation(outcome, outgoing), name)
+    return f"Sent {again}{where}. It is on disk.{less} {expected}".rstrip()
+
+
+def _named(expected: str, name: str) -> str:
+    """The words about a receiver, with its name."""
+    for start in ("Its agent", "Its receiver"):
+        if name and expected.startswith(start):
+            return name + expected.removeprefix(start)
+    return expected
+
+
+def _receiver(outcome: Mapping[str, Any]) -> str:
+    """What the sender can write to again: the name; the id where it has none, or one that is no plain word."""
+    name = outcome.get("toName", "")
+    # As `visible_text.is_token`, whose import costs more than this, for the names that hooks give.
+    return name if name.replace("-", "a").replace("_", "a").isalnum() else str(outcome["to"])
 
 
 def _of_several(outcome: Mapping[str, Any], outgoing: OutgoingDoc) -> str:

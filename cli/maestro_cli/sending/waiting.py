@@ -51,13 +51,11 @@ def awaited(
     status: Literal["delivered", "read"] | None, timeout: str | None, *, reply: bool, replies: int | None = None
 ) -> AwaitedReceipt | None:
     """From the options; None to wait for nothing. Raises MaestroError INVALID."""
-    if replies is not None:
-        arguments.positive("--replies", replies)
-        if not reply:
-            raise MaestroError(
-                "INVALID", "--replies was given without --wait-reply", "Add --wait-reply, to wait for answers."
-            )
-    timeout_s = arguments.duration_ms("--timeout", timeout or DEFAULT_TIMEOUT) / 1000
+    if replies is not None and not reply:
+        raise MaestroError(
+            "INVALID", "--replies was given without --wait-reply", "Add --wait-reply, to wait for answers."
+        )
+    timeout_s = arguments.wait_s("--timeout", DEFAULT_TIMEOUT if timeout is None else timeout)
     if reply and status is not None:
         raise MaestroError(
             "INVALID", "--wait and --wait-reply exclude each other", "A message that was answered was read."
@@ -75,8 +73,10 @@ def send(
     as_json: bool,
     client: AnyClient | None = None,
     files: Sequence[OutgoingFile] = (),
+    label: str | None = None,
 ) -> int:
-    """Send and wait; returns the exit code. Raises MaestroError for a refusal, and as `streams.say`."""
+    """Send and wait; returns the exit code. `label`: as for `send_flow.sentence`. Raises MaestroError for a refusal,
+    and as `streams.say`."""
     own = context.running_client() if client is None else None
     used: Any = own or client
     try:
@@ -89,7 +89,7 @@ def send(
         if outcome.get("duplicate"):
             since = 0  # the answer may have come between the first send and this command
         if not as_json:
-            streams.say(send_flow.sentence(outcome, outgoing), done=send_flow.was_sent(outcome))
+            streams.tell(send_flow.sentence(outcome, outgoing, label), done=send_flow.was_sent(outcome))
         try:
             if used is None:
                 # The send has started the broker.
@@ -118,7 +118,7 @@ def _late(
 ) -> int:
     document, line = send_flow.queued_report(context, outgoing, queued)
     if not as_json:
-        streams.say(line)
+        streams.tell(line)
     step = "answered" if wait.what == "reply" else wait.what
     late = MaestroError(
         "TIMEOUT",
@@ -139,7 +139,7 @@ def _reached(
         chain = {key: message[key] for key in _CHAIN if key in message}
         streams.say_json({**outcome, "state": message["status"], **chain})
     else:
-        streams.say(_receipt(message, status))
+        streams.tell(_receipt(message, status))
     return exit_codes.DONE
 
 

@@ -7,7 +7,6 @@ directory. A directory of another user is passed over: a message must not say wh
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import stat
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from maestro_cli.arguments import FILE_BYTES_MAX
 from maestro_runtime import paths, places
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts.near_words import guess
 
 from . import template_text
 
@@ -116,13 +116,11 @@ def _text(path: str) -> str:
 
 
 def _unknown(name: str, known: list[str]) -> MaestroError:
-    near = difflib.get_close_matches(name, known, 1)
-    guess = f" Did you mean {near[0]}?" if near else ""
     more = f" and {len(known) - _SHOWN_MAX} more" if len(known) > _SHOWN_MAX else ""
     return MaestroError(
         "INVALID",
         f"there is no template {name[:80]!r}",
-        f"There are: {', '.join(known[:_SHOWN_MAX])}{more}.{guess} One of your own is a file "
+        f"{guess(name, known)}There are: {', '.join(known[:_SHOWN_MAX])}{more}. One of your own is a file "
         f".maestro/templates/NAME.md of the project.",
         details={"templates": known},
     )

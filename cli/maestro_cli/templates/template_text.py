@@ -6,11 +6,11 @@ another place. There is no logic and no inclusion. A place without a value, and 
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.texts.near_words import nearest
 from maestro_schemas.vocabularies import MessageType, Priority
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _unfilled(template: Template, missing: list[str], unknown: list[str]) -> Mae
     if missing:
         said.append(f"needs a value for {', '.join(missing)}")
     if unknown:
-        near = difflib.get_close_matches(unknown[0], places, 1)
+        near = nearest(unknown[0], places)
         guess = f" (did you mean {near[0]}?)" if near else ""
         said.append(f"has no place for {', '.join(unknown)}{guess}")
     hint = "It takes no --set." if not places else "Its places: " + " ".join(f"--set {name}=…" for name in places)
@@ -165,7 +165,7 @@ def _where(name: str, path: str, line: int) -> str:
 
 
 def _wrong(name: str, path: str, line: int, what: str, field: str) -> MaestroError:
-    near = difflib.get_close_matches(field, FIELDS, 1)
+    near = nearest(field, FIELDS)
     guess = f" Did you mean {near[0]}?" if near else ""
     return MaestroError(
         "INVALID",

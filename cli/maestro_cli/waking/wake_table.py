@@ -8,6 +8,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from maestro_cli.output import tables
+from maestro_cli.output.styles import styled
+from maestro_cli.output.tables import Column
+from maestro_cli.output.wrapping import wrapped
 from maestro_clients.texts import wake_words
 from maestro_clients.texts.fence import named
 from maestro_schemas.names import OPERATOR
@@ -18,7 +22,16 @@ if TYPE_CHECKING:
 
     from maestro_schemas.documents import SessionDoc
 
-_COLUMNS = ("NAME", "AGENT", "STATE", "BY", "LAST WAKE", "WHY NOT")
+_COLUMNS = (
+    Column("NAME", least=10),
+    Column("AGENT", 3),
+    Column("STATE"),
+    Column("BY", 4),
+    Column("LAST WAKE", 2),
+    Column("WHY NOT", 1, least=16, wraps=True),
+)
+_REASON_CHARS = 20
+_STYLES = {"ready": ("green",), "unanswered": ("bold", "yellow"), "held": ("bold", "yellow")}
 
 
 def of_agents(sessions: Iterable[SessionDoc], own: str | None) -> list[SessionDoc]:
@@ -49,11 +62,17 @@ def document(session: SessionDoc, now_ms: int) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def table(sessions: list[SessionDoc], own: str | None, now_ms: int) -> list[str]:
-    """The lines of the table."""
-    rows = [_COLUMNS, *(_row(session, own, now_ms) for session in sessions)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+def table(sessions: list[SessionDoc], own: str | None, now_ms: int, width: int | None = None) -> list[str]:
+    """The lines of the table. `width`: the terminal's; None for no bound."""
+    rows = [_row(session, own, now_ms) for session in sessions]
+    if width is None:
+        return tables.table(_COLUMNS, rows, None)
+    # A long reason that several have in common is said once, below.
+    reasons = [row[-1] for row in rows]
+    common = [why for why in dict.fromkeys(reasons) if len(why) > _REASON_CHARS and reasons.count(why) > 1]
+    numbers = {why: f"({number})" for number, why in enumerate(common, 1)}
+    lines = tables.table(_COLUMNS, [(*row[:-1], numbers.get(row[-1], row[-1])) for row in rows], width)
+    return lines + [line for why, number in numbers.items() for line in wrapped(f"{number} {why}", width, "    ")]
 
 
 def why_not(session: SessionDoc, now_ms: int) -> str:
@@ -88,7 +107,7 @@ def _row(session: SessionDoc, own: str | None, now_ms: int) -> tuple[str, ...]:
     return (
         label(session) + (" (you)" if session["id"] == own else ""),
         named(found.get("agent", "-")),
-        found["state"],
+        styled(found["state"], *_STYLES.get(found["state"], ())),
         found.get("by", "-"),
         wake_words.last(wake, now_ms),
         found.get("reason", "-"),

@@ -160,7 +160,11 @@ class _ReceiptWait:
             return message
         if message["status"] == "failed":
             failure = message.get("failure", {"code": "INTERNAL", "message": "no reason was given"})
-            raise MaestroError(failure["code"], f"message {self._id} failed: {failure['message']}")
+            raise MaestroError(
+                failure["code"],
+                f"message {self._id} failed: {failure['message']}",
+                f"To send it again: maestro message retry {self._id}",
+            )
         if message["status"] == "expired":
             raise MaestroError(
                 "STATUS_CONFLICT",
@@ -230,7 +234,9 @@ class _AllReceiptsWait:
         receipt = self._receipt = client.receipt(self._id, people=True)
         if "failure" in receipt:
             raise MaestroError(
-                receipt["failure"]["code"], f"message {self._id} failed: {receipt['failure']['message']}"
+                receipt["failure"]["code"],
+                f"message {self._id} failed: {receipt['failure']['message']}",
+                f"To send it again: maestro message retry {self._id}",
             )
         lines = [line for line in receipt["recipients"] if line["state"] != "refused"]
         self._missing = [line for line in lines if not self._is_reached(line)]

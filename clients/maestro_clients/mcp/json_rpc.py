@@ -28,8 +28,8 @@ INTERNAL_ERROR: Final = -32603
 
 INSTRUCTIONS: Final = (
     "Maestro is durable mail between the coding agents on this machine and their person (`operator`). Write with "
-    "`send`, answer with `reply`; `sessions` lists who is here. With Maestro's hooks, mail comes to you by itself: "
-    "then call `inbox` only to wait for an answer."
+    "`send`, answer with `reply`; `sessions` says who you are, and who is here. With Maestro's hooks, mail comes to "
+    "you by itself: then call `inbox` only to wait for an answer."
 )
 _NAME_CHARS_MAX = 40
 

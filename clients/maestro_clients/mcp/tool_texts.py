@@ -9,6 +9,8 @@ from __future__ import annotations
 from maestro_clients.texts import fence, message_lines, presence_words
 from maestro_clients.texts.display_names import DisplayNames, correspondent
 from maestro_schemas.names import OPERATOR
+from maestro_schemas.texts import next_steps
+from maestro_schemas.texts.visible_text import is_token
 
 from .steps import ToolResult
 
@@ -29,6 +31,9 @@ _RECEIVERS_MAX = 12
 
 _LOOK = "`sessions` lists who is here, with the ids."
 _FROM_A_SHELL = "from a shell: maestro send --to ADDRESS --yes --message TEXT"
+_NEW_SESSION = (
+    "Ask the user to start this agent again: its hooks then make a session (`maestro hooks install AGENT --mcp`)."
+)
 _NEXT = {
     "RECEIVER_NOT_FOUND": _LOOK,
     "SESSION_NOT_FOUND": _LOOK,
@@ -38,6 +43,9 @@ _NEXT = {
     "CONFIRM_FANOUT": f"Write to those whom it concerns, one by one; or, to reach all of them, {_FROM_A_SHELL}",
     "MESSAGE_NOT_FOUND": "Take an id from your mail, or from the result of `send`.",
     "RECEIVER_ENDED": "Ask its parent or another session; `sessions` lists who is here.",
+    "FORBIDDEN": "Use your own mail and session; what is the user's, ask the user for.",
+    "UNKNOWN_SESSION": _NEW_SESSION,
+    "SESSION_ENDED": _NEW_SESSION,
     "TOKEN_REQUIRED": "Start this agent again from a shell with the session's variables, or let its hooks make a "
     "session: ask the user to run `maestro hooks install AGENT --mcp`.",
 }
@@ -48,7 +56,8 @@ def failed(error: MaestroError) -> ToolResult:
     if error.code == "RATE_LIMITED" and error.retry_after_s is not None:
         step = f"Call it again in {error.retry_after_s:.0f} s."
     else:
-        step = _NEXT.get(error.code, error.hint)
+        own = _NEXT.get(error.code, "")
+        step = next_steps.adapted(error.hint or own, next_steps.SHELL, own) if own else next_steps.of_agent(error)
     said = f"{error.message} ({error.code})."
     return ToolResult(f"{said}\nNext: {step}" if step else said, is_error=True)
 
@@ -108,7 +117,9 @@ def sent(result: Mapping[str, Any] | None, message_id: str, now_ms: int) -> str:
         return "\n".join([_counted(result) + less, *_receivers(result.get("recipients", ()), now_ms)])
     instead = f", because {fence.named(result['originalTo'])} had ended" if "originalTo" in result else ""
     words = presence_words.expectation(result, now_ms)
-    return f"Sent {result['id']} to {result.get('to', '?')}{instead}. It is on disk.{less} {words}".rstrip()
+    name = result.get("toName", "")
+    to = name if is_token(name) else result.get("to", "?")
+    return f"Sent {result['id']} to {to}{instead}. It is on disk.{less} {words}".rstrip()
 
 
 def _counted(result: Mapping[str, Any]) -> str:

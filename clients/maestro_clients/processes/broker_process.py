@@ -279,6 +279,10 @@ def _find_own(data: str, answers: Callable[[Endpoints], bool]) -> tuple[Endpoint
 
 def _open_lock(data: str) -> int:
     try:
+        if not os.path.lexists(data):
+            from maestro_runtime.traces import footprints
+
+            footprints.note(data)
         places.make_directory(data)
         return places.open_file(os.path.join(data, START_LOCK), os.O_RDWR | os.O_CREAT)
     except OSError as error:

@@ -302,6 +302,7 @@ def start_session(
     *,
     token: str | None = None,
     name: str | None = None,
+    name_base: str | None = None,
     role: str | None = None,
     project_id: str | None = None,
     parent_session_id: str | None = None,
@@ -320,16 +321,15 @@ def start_session(
     caller: Caller | None = None,
 ) -> Request[SessionDoc]:
     """Start a session, or restart it (which needs its token). Make id and token first, with `new_ids`, so that a
-    repeat is the same request. `takeover`: the operator gives it another token. `replace`: the active sessions that
-    have this name or id end.
+    repeat is the same request. `name_base`: its name if it has none, or the first free of `NAME-2`, `NAME-3`.
+    `takeover`: the operator gives it another token. `replace`: the active sessions that have this name or id end.
 
-    Raises MaestroError NAME_TAKEN with `details` of the session that has the id or the name: `id`, `since`, and
-    `process` (`alive`, `gone` or `unknown`).
-    """
+    Raises MaestroError NAME_TAKEN; `details`: `id`, `since`, `process` (`alive`, `gone`, `unknown`) of the holder."""
     body = _given(
         id=session_id,
         token=token,
         name=name,
+        nameBase=name_base,
         role=role,
         projectId=project_id,
         parentSessionId=parent_session_id,

@@ -30,6 +30,7 @@ def messages(
     until: int | None = None,
     limit: int | None = None,
     counts: bool = False,
+    id_prefix: str | None = None,
     caller: Caller | None = None,
 ) -> Request[MessagesDoc]:
     """What was said: a page of messages with their texts, one entry a message, the oldest first. Changes nothing.
@@ -38,7 +39,8 @@ def messages(
     (default: the caller's; for the operator all), where the caller may see that. `project_id`: only what a session of
     that project sent or got. `box`: only what it got (`in`) or sent (`out`). `since`, `until`: ms. Without a cursor
     it is the newest page; `before` and `after` (LSNs, of a page before) are the cursors for older and for newer
-    pages. `counts`: of a message to several sessions, how many deliveries have each status.
+    pages. `counts`: of a message to several sessions, how many deliveries have each status. `id_prefix`: only
+    messages whose id begins so, or the random part of it.
 
     A page may be short or empty although `hasMore` is true: continue from its `before`, or `upTo` where `after` was
     given. Raises MaestroError SESSION_NOT_FOUND, GROUP_NOT_FOUND, FORBIDDEN, CURSOR_EXPIRED, CURSOR_AHEAD or INVALID.
@@ -53,6 +55,7 @@ def messages(
         until=until,
         limit=limit,
         counts=counts or None,
+        idPrefix=id_prefix,
     )
     if with_ is not None:
         body["with"] = with_

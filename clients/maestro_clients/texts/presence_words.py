@@ -26,6 +26,8 @@ _WANTED = {
     "permission:AskUserQuestion": "a question",
 }
 _WANTED_CHARS_MAX = 60
+# What lists say of a session without a sign.
+NO_SIGN = "no sign"
 _PERSON_WATCHES = "The person is watching, and hears of it now."
 _PERSON_LOOKS = "The person sees it in `maestro inbox`, and at once with `maestro inbox --watch`."
 _REACHES = {
@@ -113,11 +115,11 @@ def short(result: Mapping[str, Any], now_ms: int, *, dated: bool) -> str:
 def brief(presence: Mapping[str, Any] | None, now_ms: int) -> str:
     """One cell of a list: `working 12s`, `waiting 4m (permission: Bash)`, `gone, last sign 2h ago`."""
     if presence is None:
-        return "unknown"
+        return NO_SIGN
     state, since = presence["state"], presence.get("since")
     if since is None or state == "unknown":
         # What is unknown has no age of its own; lists say beside it when the session was last seen.
-        return f"{state}{_detail(presence)}"
+        return f"{state_word(state)}{_detail(presence)}"
     old = _aged(since, now_ms)
     if state == "gone":
         return f"gone, last sign {old} ago"
@@ -134,7 +136,12 @@ def state(presence: Mapping[str, Any], now_ms: int) -> str:
     wake = _wake_cell(presence.get("wake"), now_ms)
     if is_silent(presence, now_ms):
         return f"working, silent for {since(presence, now_ms)}{wake}"
-    return f"{presence['state']}{_detail(presence)}{wake if presence['state'] == 'idle' else ''}"
+    return f"{state_word(presence['state'])}{_detail(presence)}{wake if presence['state'] == 'idle' else ''}"
+
+
+def state_word(state: str) -> str:
+    """The word of a state for a person: `unknown`, as of a shell without an agent, would sound like a fault."""
+    return NO_SIGN if state == "unknown" else state
 
 
 def since(presence: Mapping[str, Any], now_ms: int) -> str:

@@ -65,7 +65,7 @@ def _words(line: RecipientReceiptDoc, now_ms: int) -> str:
         words.append(f"for {named(line['originalTo'])}, who had ended")
     if state in _WAITING or (state == "delivered" and _is_away(line)):
         known = presence_words.brief(line.get("presence"), now_ms)
-        if known != "unknown":
+        if known != presence_words.NO_SIGN:
             words.append(f"({known})")
     return " ".join(words).rstrip()
 

@@ -274,6 +274,13 @@ class SessionBody(Struct, frozen=True, rename="camel", kw_only=True):
             f"For people, on one line of at most {NAME_CHARS_MAX} characters.", "Ann", maxLength=NAME_CHARS_MAX
         ),
     ] = None
+    name_base: Annotated[
+        str | None,
+        described(
+            "Its name if it has none, or the first free of `NAME-2`, `NAME-3` and so on. Without `name`.",
+            maxLength=NAME_CHARS_MAX,
+        ),
+    ] = None
     role: Annotated[
         Role | None,
         described("Default: worker, or what it was before. A worker can't start an orchestrator.", "worker"),

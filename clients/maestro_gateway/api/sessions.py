@@ -175,6 +175,7 @@ async def _started(request: Request, body: SessionBody, caller: Caller) -> Sessi
         new_session_id() if body.id is None else body.id,
         token=body.token,
         name=body.name,
+        name_base=body.name_base,
         role=body.role or _role_of(body.metadata or {}),
         project_id=body.project_id or None,
         parent_session_id=body.parent_session_id or None,

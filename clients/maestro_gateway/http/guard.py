@@ -76,7 +76,9 @@ class Guard:
         except asyncio.CancelledError:
             # The gateway ends, and its grace period is over.
             if not reply.begun and scope["type"] == "http":
-                stopping = MaestroError("STOPPING", "the gateway is shutting down")
+                stopping = MaestroError(
+                    "STOPPING", "the gateway is shutting down", "Send the same again in a moment."
+                )
                 await error_answer(stopping, {"Connection": "close"})(scope, receive, reply)
             raise
 

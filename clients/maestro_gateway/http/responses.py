@@ -8,7 +8,6 @@ trace and no path of this machine is ever in one.
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -16,7 +15,7 @@ from starlette.responses import Response
 
 from maestro_gateway.http.error_docs import REMEDIES
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.texts import json_bytes
+from maestro_schemas.texts import json_bytes, next_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,9 +50,6 @@ _AWAY_RETRY_S = 1.0
 _INTERNAL_CODES = frozenset(
     {"INTERNAL", "CORRUPT", "JOURNAL_FAILED", "DATA_DIR_UNUSABLE", "DATA_DIR_LOCKED", "NOT_PRIVATE"}
 )
-# Words of a shell: a command, an option, a variable. And the space between two sentences.
-_SHELL = re.compile(r"\bmaestro(?:-messaging)? [a-z]|MAESTRO_|\beval\b|\$\(|(?<![\w-])--[a-z]|\bshells?\b|\bpip ")
-_SENTENCE = re.compile(r"(?<=[.?!])\s+")
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -125,14 +121,15 @@ def part_error(error: MaestroError) -> dict[str, Any]:
 def hint_of(error: MaestroError) -> str:
     """The next step of a caller that has only HTTP: what the error says for one. Else its hint, in which the step of
     this code (`REMEDIES`) replaces the sentences for a shell."""
-    if error.http_hint or not _SHELL.search(error.hint):
-        return error.http_hint or error.hint
-    kept = [sentence for sentence in _SENTENCE.split(error.hint) if not _SHELL.search(sentence)]
+    if error.http_hint:
+        return error.http_hint
+    kept = next_steps.adapted(error.hint, next_steps.SHELL, "").strip()
     if kept and error.retry_after_s is not None:
         # To wait is the step.
-        return " ".join(kept)
+        return kept
     remedy = REMEDIES.get(error.code)
-    return " ".join([*kept, remedy.step if remedy is not None else "/docs lists every error."])
+    step = remedy.step if remedy is not None else "/docs lists every error."
+    return next_steps.adapted(error.hint, next_steps.SHELL, step)
 
 
 def error_answer(error: MaestroError, headers: Mapping[str, str] | None = None) -> Response:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import inspect
 
+from maestro_schemas.texts import near_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,10 +35,15 @@ def explained(error: msgspec.ValidationError, shape: type[msgspec.Struct]) -> st
         found = [inner for outer in found for part in _parts(outer, step[1]) for inner in _types(part)]
     place = path.lstrip(".")
     if what.startswith(_NO_VALUE):
-        return f"`{place}` can't be {_shown(what, _NO_VALUE)}; it is one of: {', '.join(_values(found))}"
+        values = _values(found)
+        return (
+            f"`{place}` can't be {_shown(what, _NO_VALUE)}; it is one of: {', '.join(values)}{_guess(what, values)}"
+        )
     if what.startswith(_NO_FIELD):
         owner = f"`{place}`" if place else "the request"
-        return f"{owner} has no field {_shown(what, _NO_FIELD)}; its fields are: {', '.join(_fields(found))}"
+        fields = _fields(found)
+        no_field = f"{owner} has no field {_shown(what, _NO_FIELD)}"
+        return f"{no_field}; its fields are: {', '.join(fields)}{_guess(what, fields)}"
     return text
 
 
@@ -65,6 +72,12 @@ def _values(found: list[inspect.Type]) -> list[str]:
 
 def _fields(found: list[inspect.Type]) -> list[str]:
     return [field.encode_name for kind in found if isinstance(kind, inspect.StructType) for field in kind.fields]
+
+
+def _guess(what: str, known: list[str]) -> str:
+    """`; did you mean X?`, of the word that msgspec's error ends with in quotes; empty if none is near."""
+    found = near_words.nearest(what.rpartition(" ")[2].strip("'`"), known)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _shown(what: str, before: str) -> str:

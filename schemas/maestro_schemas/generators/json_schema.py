@@ -1,6 +1,6 @@
 """JSON Schema: the contract for programs in other languages.
 
-Rule: every `schemas/*.schema.json` and `documents.py` are generated from the Structs, never written by hand.
+Rule: every file of `json_schemas` and `documents.py` are generated from the Structs, never written by hand.
 `python -m maestro_schemas.generators.json_schema` writes them into the checkout; `--check` fails when one differs. On
 the wire the documents are msgpack maps; a schema describes both forms.
 """
@@ -30,6 +30,8 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SUFFIX = ".schema.json"
 _TEMPLATE = "#/$defs/{name}"
 _DOCUMENTS = "maestro_schemas/documents.py"
+# In the package, so that an installation has them too.
+_PLACE = "maestro_schemas/json_schemas"
 
 _SINGLE: dict[str, type[Struct]] = {
     "message": messages.Message,
@@ -53,14 +55,18 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def generated() -> dict[str, str]:
     """Path below `schemas/` -> text, of all generated files."""
-    found = {name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n" for name, schema in schemas().items()}
+    found = {
+        f"{_PLACE}/{name}": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas().items()
+    }
     return {**found, _DOCUMENTS: document_writer.render()}
 
 
 def differing(directory: str) -> list[str]:
     """The files below `directory` that differ from what the Structs say: changed, missing, or left over."""
     wanted = generated()
-    left_over = {name for name in os.listdir(directory) if name.endswith(_SUFFIX)} - set(wanted)
+    there = {f"{_PLACE}/{name}" for name in os.listdir(os.path.join(directory, _PLACE))}
+    left_over = {name for name in there if name.endswith(_SUFFIX)} - set(wanted)
     changed = {name for name, text in wanted.items() if _read(os.path.join(directory, name)) != text}
     return sorted(left_over | changed)
 

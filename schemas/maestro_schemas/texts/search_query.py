@@ -14,6 +14,8 @@ from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import SEARCH_QUERY_CHARS_MAX, SEARCH_TERMS_MAX, parse_duration_ms
 from maestro_schemas.names import AUDIENCE_SIGIL
 
+from . import near_words
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -156,9 +158,7 @@ def parse(query: str, *, now_ms: int, utc_offset_minutes: int = 0) -> SearchQuer
 
 def nearest(word: str) -> str | None:
     """The operator that a mistyped one probably means; None if none is near."""
-    from difflib import get_close_matches
-
-    found = get_close_matches(word.lower(), _BY_NAME, 1, 0.6)
+    found = near_words.nearest(word, _BY_NAME)
     return found[0] if found else None
 
 
@@ -230,9 +230,7 @@ def _condition(
 
 
 def _near_word(word: str, words: tuple[str, ...]) -> str:
-    from difflib import get_close_matches
-
-    return (get_close_matches(word, words, 1, 0.5) or words)[0]
+    return (near_words.nearest(word, words) or words)[0]
 
 
 def _moment(operator: Operator, value: str, now_ms: int, utc_offset_minutes: int, at: int) -> int:

@@ -141,3 +141,23 @@ def test_reading_changes_nothing(office: PostOffice) -> None:
         office.client(who).messages(counts=True)
     assert office.client().stats()["headLsn"] == before
     assert office.client("ben").inbox()["unoffered"] == 1
+
+
+def test_messages_by_how_their_ids_begin(office: PostOffice) -> None:
+    """By the whole id, by its random part, and by a key; in files, in memory, and of a message that was refused."""
+    ids = [say(office, "ann", "ben", "one"), say(office, "ben", ["ann", "cid"], "two")]
+    ids.append(say(office, "ann", "ben", "three", id="plan-7"))
+    for kept in (False, True):
+        if kept:
+            eventually(lambda: office.client().stats()["filingBacklog"] == 0, "all is filed")
+        for message_id, part in zip(ids, (ids[0].split("_")[2], ids[1].split("_")[2][:4], "plan"), strict=True):
+            for begins in (message_id, part):
+                for who in ("ann", "ben", "lead"):
+                    found = office.client(who).messages(id_prefix=begins)["messages"]
+                    assert [each["message"]["id"] for each in found] == [message_id]
+        assert texts(office.client("ann"), id_prefix="msg_", limit=1) == ["one", "two"]
+        # No one finds what is not theirs, and a mark or a time names no message.
+        assert texts(office.client("dee"), id_prefix="msg_") == []
+        assert texts(office.client("boss"), id_prefix="plan-7") == []
+        assert texts(office.client(), id_prefix=ids[0].rsplit("_", 1)[1]) == []
+        assert texts(office.client(), id_prefix=ids[0].split("_")[1]) == []

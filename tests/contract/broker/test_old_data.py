@@ -81,6 +81,9 @@ def test_clients_see_what_they_saw(wire: Wire, recording: dict[str, Any], ids: d
     """With the new ids, and nothing else is different. A repeat is sent under the id of before."""
     seen, asked = renamed(recording["seen"], ids), recording["asked"]
     now = observe(wire, asked["sessions"], [ids[name] for name in asked["ids"]], asked["repeats"])
+    for repeat in now["repeats"]:
+        # A field that later versions have added.
+        repeat["results"][0].pop("toName", None)
     # The timeline continues, and its old events are unchanged.
     assert now["events"][: len(seen["events"])] == seen["events"]
     assert {name: value for name, value in now.items() if name != "events"} == {

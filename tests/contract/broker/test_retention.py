@@ -176,7 +176,7 @@ def test_read_mail_may_have_a_retention_of_its_own(post_office: PostOffice) -> N
     assert stats["limits"]["retention_ms"]["value"] == 7 * DAY_MS
     assert stats["config"]["projects"]["shop"]["read_retention_ms"]["value"] == 3 * DAY_MS
     shell = Shell(post_office.root, post_office.environ, [])
-    assert "read_retention_ms" in shell.done("status").out
+    assert "read_retention_ms" in shell.done("status", "--all").out
     assert "Mail is kept for 7d, 1d after it was read; of shop for 7d, 3d after it was read." in (
         shell.done("spool", "prune").out
     )
@@ -333,4 +333,4 @@ def test_the_command(open_office: PostOffice) -> None:
     wrong = shell.run("spool", "prune", "--older-than", "3")
     assert wrong.code == 2
     assert "--older-than" in wrong.err
-    assert "sweep" in shell.run("status").out
+    assert "sweep" in shell.run("status", "--all").out

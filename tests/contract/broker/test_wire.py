@@ -143,7 +143,7 @@ def test_garbage_is_answered(
 @pytest.mark.parametrize(
     ("low", "high", "advice"),
     [
-        (0, 0, "The client is the older one: `pip install --upgrade"),
+        (0, 0, "The client is the older one: `pipx upgrade"),
         (2, 9, "The broker is the older one: `maestro down`"),
     ],
 )
@@ -161,7 +161,7 @@ def test_the_answer_to_a_hello_of_another_version_names_the_side_to_upgrade(
 @pytest.mark.parametrize(
     ("frames", "advice"),
     [
-        ((b"M0", b"1", b"hello", b"\x80"), "The client is the older one: `pip install --upgrade"),
+        ((b"M0", b"1", b"hello", b"\x80"), "The client is the older one: `pipx upgrade"),
         ((b"M2", b"1", b"hello", b"\x80"), "The broker is the older one: `maestro down`"),
         ((b"GET /", b"1", b"hello", b"\x80"), "See PROTOCOL.md, Grammar."),
     ],

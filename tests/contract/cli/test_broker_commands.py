@@ -60,12 +60,16 @@ def test_down_then_up_at_once_many_times(person: Shell) -> None:
 
 def test_many_commands_start_one_broker(person: Shell) -> None:
     starting = [person.start("session", "start", "--json") for _ in range(6)]
-    ids = set()
+    ids, names = set(), set()
     for process in starting:
         out, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         ids.add(json.loads(out)["id"])
+        names.add(json.loads(out)["name"])
     assert len(ids) == 6
+    # They started in one directory, at one moment.
+    [base] = names - {name for name in names if name[-2:] in [f"-{number}" for number in range(2, 7)]}
+    assert names == {base, *(f"{base}-{number}" for number in range(2, 7))}
     assert {session["id"] for session in json.loads(person.done("session", "list", "--json").out)} == ids
 
 
@@ -116,7 +120,7 @@ def test_status_prints_every_limit_and_where_it_came_from(person: Shell) -> None
         file.write("[limits]\npending_max = 77\n")
     limited = person.like(MAESTRO_TEXT_CHARS_MAX="1234")
     limited.done("up")
-    out = person.done("status").out
+    out = person.done("status", "--all").out
     for name in DOCS:
         assert f"\n  {name} " in out
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
@@ -133,7 +137,7 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
     person.done("up")
     person.done("session", "start")
     stats = person.done("status", "--json").json()
-    out = person.done("status").out
+    out = person.done("status", "--all").out
     assert str(stats["pid"]) in out
     assert stats["epoch"] in out
     assert "UNKNOWN_SESSION  1" in out
@@ -149,11 +153,11 @@ def test_status_prints_everything_that_stats_holds(person: Shell) -> None:
 
 def test_status_describes_the_sweep_in_words(person: Shell) -> None:
     person.done("up")
-    assert re.search(r"^  mail, at the last sweep +not known yet$", person.done("status").out, re.MULTILINE)
+    assert re.search(r"^  mail, at the last sweep +not known yet$", person.done("status", "--all").out, re.MULTILINE)
     person.done("spool", "prune")
     sweep = person.done("status", "--json").json()["sweep"]
     assert {"lookedAt", "timelineFiles", "bytes", "messages"} <= set(sweep)
-    out = person.done("status").out
+    out = person.done("status", "--all").out
     rows = out.partition("\nsweep:\n")[2].partition("\noutbox:\n")[0]
     # A count must not be printed as a time (1970) or as a size.
     assert re.search(r"^  files looked at +0$", rows, re.MULTILINE)
@@ -195,6 +199,7 @@ def test_a_session_as_json_and_in_words(person: Shell) -> None:
     assert "project:     shop\n" in shown
     assert "tasks:       t1, t2\n" in shown
     assert session["token"] not in shown
+    assert person.done("session", "start", "--id", "plain", "--json").json().get("name") is None, "its id says it"
     words = person.done("session", "start", "--name", "dora").out
     assert "named dora, project default.\n" in words
     assert "  export MAESTRO_SESSION_ID=sess_" in words
@@ -204,7 +209,7 @@ def test_a_session_as_json_and_in_words(person: Shell) -> None:
 def test_the_list_shows_the_active_and_counts_the_rest(person: Shell) -> None:
     assert "No sessions." in person.done("session", "list").out
     alice, bob = person.session("alice"), person.session("bob", project="docs")
-    assert bob.done("session", "end", "--status", "failed").out == f"Ended {bob.session_id}: failed.\n"
+    assert bob.done("session", "end", "--status", "failed").out == f"Ended bob ({bob.session_id}): failed.\n"
     out = alice.done("session", "list").out
     assert "alice" in out
     assert "(you)" in out

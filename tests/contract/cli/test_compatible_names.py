@@ -65,7 +65,7 @@ def test_the_hooks_of_an_agents_life(worker: Shell) -> None:
     )
     silent(worker, "session", "needs-input", "--message", "Which one?")
     assert shown(worker)["needsInput"]["message"] == "Which one?"
-    assert 'waits for a person: "worker: ' in worker.done("who").out
+    assert f"waits for a person: {session['name']} (" in worker.done("who").out
     silent(worker, "session", "resume-working")
     assert (shown(worker)["needsInput"], shown(worker)["status"]) == ({"active": False}, "working")
     silent(worker, "session", "needs-input", "--source", "stop")

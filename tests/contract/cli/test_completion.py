@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from maestro_cli import command_table
-from maestro_cli.completion import scripts
+from maestro_cli.completion import marks, scripts
 from support import components
 from support.cli_shell import Shell, open_shell
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AUDIENCES = {"@all", "@workers", "@orchestrators", "@project", "@children"}
-SHELLS: tuple[scripts.Shell, ...] = get_args(scripts.Shell)
+SHELLS: tuple[marks.Shell, ...] = get_args(marks.Shell)
 
 _ASK_BASH = """
 source {script}
@@ -48,7 +48,7 @@ print -r -- $out
 class Tab:
     """The completions of a shell. Its PATH has only traps, which leave a mark when one is run."""
 
-    def __init__(self, shell: scripts.Shell, person: Shell, directory: Path) -> None:
+    def __init__(self, shell: marks.Shell, person: Shell, directory: Path) -> None:
         self.shell = shell
         self.script = directory / f"maestro.{shell}"
         self.script.write_text(scripts.script(shell), encoding="utf-8")
@@ -102,6 +102,7 @@ def office() -> Iterator[tuple[Shell, Shell]]:
             operator.end_session("sess_old")
         ann = person.like(MAESTRO_SESSION_ID="sess_ann")
         ann.done("send", "--to", "bob", "--message", "hello", "--id", "msg_for_bob")
+        ann.done("send", "bob", "hello")
         person.done("down")  # completion reads only its files
         groups = Path(person.data) / "groups"
         groups.mkdir(exist_ok=True)
@@ -150,6 +151,22 @@ def test_live_sessions_and_messages(tab: Tab) -> None:
     assert offers_mail("maestro message show ", **sent)
     assert not offers_mail("maestro message read ")
     assert "sess_ann" not in tab.offers("maestro session end ", MAESTRO_DATA_DIR="/nowhere")
+
+
+def test_what_stands_without_an_option(tab: Tab) -> None:
+    """A receiver, and nothing where the text is; `last`, and the part of an id that is enough."""
+    assert {"parent", "operator", "ann", "@workers", "@reviews"} <= tab.offers("maestro send ")
+    assert "sess_ann" in tab.offers("maestro send sess_a")
+    assert "sess_ann" not in tab.offers("maestro send bob sess_a")
+    got = {"MAESTRO_SESSION_ID": "sess_bob"}
+    for command in ("reply", "read", "message reply", "message show", "attachment list", "send --reply-to"):
+        offered = tab.offers(f"maestro {command} ", **got)
+        assert "last" in offered, command
+        assert [word for word in offered if re.fullmatch("[0-9a-z]{9}", word)], command
+    # What zsh has on its screen holds the line, too.
+    assert tab.shell == "zsh" or not tab.offers("maestro reply last la", **got)
+    offered = tab.offers("maestro read msg_1", **got)
+    assert any(re.fullmatch(r"msg_\d+_[0-9a-z]{9}_[0-9a-z]{7}", word) for word in offered)
 
 
 def test_the_data_directory_is_found_as_the_command_finds_it(tab: Tab, tmp_path: Path) -> None:
@@ -298,7 +315,7 @@ def test_a_thousand_sessions(office: tuple[Shell, Shell], tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_install(office: tuple[Shell, Shell], tmp_path: Path, shell: scripts.Shell) -> None:
+def test_install(office: tuple[Shell, Shell], tmp_path: Path, shell: marks.Shell) -> None:
     person = office[0].like(HOME=str(tmp_path), XDG_DATA_HOME="", XDG_CONFIG_HOME="")
     assert person.done("completion", shell).out == scripts.script(shell)
     paths = re.findall(r"Wrote (.+)\.$", person.done("completion", shell, "--install").out, re.MULTILINE)

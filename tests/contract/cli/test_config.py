@@ -38,7 +38,8 @@ def test_each_setting_says_where_it_came_from(shell: Shell) -> None:
     assert rows["http.enabled"] == (0, "environment", "MAESTRO_HTTP")
     assert not found["changed"]
     # The same settings, with and without a broker.
-    assert len(before.splitlines()) == len(rows)
+    # Below the heading.
+    assert len(before.splitlines()) == len(rows) + 1
     write(shell, "[limits]\nretention = '1d'\n")
     shown = shell.done("config", "show", "retention")
     assert "9d" in shown.out

@@ -86,7 +86,7 @@ def test_a_send_says_when_the_receiver_will_see_it(person: Shell) -> None:
     assert "after its next tool call" in alice.done("send", "-t", "bob", "-m", "two").out
     with bob.client() as client:
         client.touch_session(status="idle")
-    assert "Its agent sees it at its next prompt or tool call." in alice.done("send", "-t", "bob", "-m", "three").out
+    assert "bob sees it at its next prompt or tool call." in alice.done("send", "-t", "bob", "-m", "three").out
     bob.start("inbox", "--watch")
     eventually(lambda: alice.done("session", "show", "bob", "--json").json().get("watching", False), "it watches")
     assert "is watching" in alice.done("send", "-t", "bob", "-m", "four").out

@@ -45,8 +45,22 @@ def test_a_healthy_post_office(person: Shell) -> None:
     assert "ms at the median" in found["round trip"]["what"]
     assert "ms at the median" in found["sync of the disk"]["what"]
     assert not [name for name in os.listdir(person.data) if name.startswith(".doctor")]
-    words = person.done("doctor").out.splitlines()
+    words = person.done("doctor", "--all").out.splitlines()
     assert all(line.startswith(("ok       ", "warning  ", "failed   ", "         next: ")) for line in words)
+
+
+def test_what_is_ok_is_only_counted(person: Shell) -> None:
+    """Unless --all is given; with --json all is there."""
+    person.done("up")
+    person.session("ann")
+    os.chmod(os.path.join(person.data, "sessions"), 0o755)
+    with_command = person.like(PATH=f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
+    count = sum(finding["state"] == "ok" for finding in examined(with_command).values())
+    first, step, last = with_command.done("doctor").out.splitlines()
+    assert first == f"warning  modes: the mode of {person.data}/sessions lets others in"
+    assert step == "         next: maestro doctor --fix"
+    assert last == f"the other {count} checks are ok (--all shows them)"
+    assert len(with_command.done("doctor", "--all").out.splitlines()) == count + 2
 
 
 def test_a_gateway(person: Shell) -> None:

@@ -156,7 +156,7 @@ def test_a_file_that_exists_is_left_alone(team: dict[str, Shell], asked: str) ->
         (["thread", "x", "--query", "y"], 2, "exclude each other"),
         (["--since", "2999-01-01"], 2, "in the future"),
         (["--since", "1h", "--until", "2h"], 2, "is not before"),
-        (["--limit", "0"], 2, "--limit must be at least 1"),
+        (["--limit", "0"], 2, "--limit must be 1 to 1,000,000, not 0"),
         (["--format", "pdf"], 2, "--format can't be 'pdf': it is one of md, jsonl, html"),
         (["--attachments"], 2, "--attachments needs --out DIR"),
         (["--out", "absent/x.md"], 2, "there is no directory"),

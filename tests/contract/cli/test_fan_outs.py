@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from maestro_cli import exit_codes
-from support.cli_shell import Lines, Ran, Shell, open_shell
+from maestro_schemas.names import short_id
+from support.cli_shell import Lines, Ran, Shell, open_shell, said_id
 from support.fast_path import BOTH
 from support.post_office import eventually
 
@@ -75,16 +76,16 @@ def test_a_send_to_several_says_for_each_when_it_sees_it(team: Team, way: str) -
         eventually(lambda: client.session(team["ann"].session_id).get("watching", False), "ann watches")
     lead = team.lead.like(MAESTRO_QUICK=way)
     said = lead.done("send", *team.named(*WORKERS), "--type", "request", "-m", "Who broke main?").out.splitlines()
-    message_id = said[0].split()[1]
+    short = said_id(said[0])
     names = ", ".join(f"{team.project}-{name}" for name in WORKERS)
-    assert said[0] == f"Sent {message_id} to 3 sessions ({names}). On disk."
+    assert said[0] == f"Sent to 3 sessions, {names} ({short}). On disk."
     assert said[1] == f"  now    {team.project}-ann (watching)"
     assert said[2].startswith("  later  ")
     assert "(when it looks into its inbox)" in " ".join(said[2:]).replace("         ", "")
     assert len(said) <= 4, "it asks for an answer, so there is no note that it wakes no agent"
     for name in ("ben", "cid"):
         [message] = team[name].inbox()
-        assert (message["id"], message["audience"]["size"]) == (message_id, 3)
+        assert (short_id(message["id"]), message["audience"]["size"]) == (short, 3)
     watching.kill()
 
 
@@ -97,15 +98,15 @@ def test_the_json_of_a_send_to_several(team: Team) -> None:
     again = team.send("-m", "Read decision 7.", "--id", outcome["id"])
     assert (again["duplicate"], again["accepted"]) == (True, 3)
     words = team.lead.done("send", *team.named(*WORKERS), "-m", "Read decision 7.", "--id", outcome["id"]).out
-    assert words.startswith(f"Sent before: {outcome['id']} to 3 sessions")
+    assert words.startswith("Sent before, to 3 sessions, ")
     assert words.endswith("now 3 pending.\n")
     assert team.lead.run("send", *team.named("ann"), "-m", "Other.", "--id", outcome["id"]).code == exit_codes.REFUSED
 
 
 def test_one_receiver_is_sent_to_as_before(team: Team) -> None:
     said = team.lead.done("send", *team.named("ann"), "-m", "x").out
-    assert said.startswith("Sent msg_")
-    assert "(number 1 in its inbox). It is on disk. Its receiver sees it" in said
+    name = team.named("ann")[1]
+    assert said.startswith(f"Sent to {name} ({said_id(said)}). It is on disk. {name} sees it")
     outcome = team.lead.done("send", *team.named("ann"), "-m", "x", "--json").json()
     assert outcome["to"] == team["ann"].session_id
     assert "audience" not in outcome
@@ -124,8 +125,8 @@ def test_those_that_refuse_are_named_and_the_exit_code_says_so(team: Team) -> No
     ran = team.lead.run("send", *team.named(*WORKERS), "-m", "hello")
     assert ran.code == exit_codes.PARTLY == 8
     first = ran.out.splitlines()[0]
-    assert " to 2 of 3 (" in first
-    message_id = first.split()[1]
+    assert " to 2 of 3, " in first
+    message_id = said_id(first)
     assert f"  no     {team.project}-cid: it has ended\n" in ran.out
     assert f"→ maestro message retry {message_id}\n" in ran.out
     outcome = team.send("-m", "hello", code=exit_codes.PARTLY)
@@ -149,19 +150,19 @@ def test_a_full_mailbox_among_several(shell_environ: dict[str, str]) -> None:
         assert ran.code == exit_codes.PARTLY
         assert "full-ben: its mailbox is full (2)" in ran.out
         assert "full-cid: it has ended" in ran.out
-        message_id = ran.out.split()[1]
+        message_id = team.lead.done("message", "show", said_id(ran.out), "--json").json()["id"]
         assert team.states(message_id) == {"ann": "pending", "ben": "refused", "cid": "refused"}
         # Both may take it later: each retry goes to those that are left.
         team["ben"].done("inbox")
         again = team.lead.run("message", "retry", message_id)
         assert (again.code, "1 of 2" in again.out) == (exit_codes.PARTLY, True), again
         assert [message["message"] for message in team["ben"].inbox()] == ["hello"]
-        retried = again.out.split(" as ")[1].split()[0]
+        retried = team.lead.done("message", "show", said_id(again.out), "--json").json()["id"]
         assert team.lead.run("message", "retry", message_id).code == exit_codes.REFUSED, "cid has still ended"
         last = team.lead.done("message", "retry", message_id, "--on-ended", "queue", "--json").json()
         assert (last["accepted"], last["retryOf"]) == (1, message_id)
         done = team.lead.done("message", "retry", message_id)
-        assert done.out.startswith(f"{message_id} was retried before, as {last['id']}")
+        assert done.out.startswith(f"{short_id(message_id)} was retried before, as {last['id']}")
         assert done.out.endswith("Nothing was sent.\n")
         document = team.lead.done("message", "retry", message_id, "--json").json()
         assert (document["id"], document["duplicate"]) == (last["id"], True)
@@ -234,7 +235,7 @@ def test_many_receivers_are_counted(shell_environ: dict[str, str]) -> None:
         for number in range(12):
             person.session(f"w{number:02}")
         said = lead.done("send", "--to", "@workers", "-m", "x", "--type", "request", "--yes").out
-        assert "to 12 sessions (@workers). On disk." in said
+        assert "Sent to 12 sessions, @workers (" in said
         assert "  later  12: w00, w01, w02, w03 and 8 more (when it looks into its inbox)" in said
         narrow = lead.run(
             "send", "--to", "@workers", "-m", "y", "--type", "request", "--yes", environ={"COLUMNS": "44"}
@@ -310,7 +311,7 @@ def test_expired_deliveries_are_one_dead_letter(team: Team) -> None:
     assert letter["id"] == message_id
     assert set(letter["receivers"]) == {team["ben"].session_id, team["cid"].session_id}
     said = team.lead.done("message", "dead").out
-    assert f"{message_id} from {team.lead.session_id} to 2 of 3 (" in said
+    assert f"{short_id(message_id)} from {team.lead.session_id} to 2 of 3 (" in said
     assert "2 expired" in team.lead.done("message", "receipt", message_id).out
     again = team.lead.done("message", "retry", message_id, "--ttl", "1h", "--json").json()
     assert {each["to"] for each in again["recipients"]} == set(letter["receivers"])
@@ -326,7 +327,7 @@ def test_expired_deliveries_are_one_dead_letter(team: Team) -> None:
 def test_a_wait_is_for_all(team: Team, wanted: str) -> None:
     waiting = team.lead.start("send", *team.named(*WORKERS), "-m", "x", "--wait", wanted, "--timeout", "60s")
     lines = Lines(waiting)
-    message_id = lines.wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    message_id = said_id(lines.wait_for(lambda line: line.startswith("Sent ")))
     for name in WORKERS:
         assert waiting.poll() is None, name
         if wanted == "read":
@@ -351,7 +352,7 @@ def test_a_wait_that_is_too_late_names_who_is_missing(team: Team) -> None:
 def test_a_wait_for_what_expired_ends(team: Team) -> None:
     asking = ["send", *team.named("ann", "ben"), "-m", "x", "--ttl", "1s", "--wait", "read", "--timeout", "60s"]
     waiting = team.lead.start(*asking)
-    message_id = Lines(waiting).wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    message_id = said_id(Lines(waiting).wait_for(lambda line: line.startswith("Sent ")))
     team["ann"].done("message", "read", message_id)
     errors = Lines(waiting, "stderr")
     assert waiting.wait(60) == exit_codes.REFUSED
@@ -362,7 +363,7 @@ def test_a_wait_for_what_expired_ends(team: Team) -> None:
 def test_answers_are_gathered(team: Team) -> None:
     waiting = team.lead.start("send", *team.named(*WORKERS), "-m", "Which?", "--wait-reply", "--timeout", "60s")
     lines = Lines(waiting)
-    message_id = lines.wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    message_id = said_id(lines.wait_for(lambda line: line.startswith("Sent ")))
     answers = []
     for name in WORKERS:
         answers.append(team[name].done("message", "reply", message_id, "-m", f"{name}'s", "--json").json()["id"])
@@ -422,7 +423,7 @@ def test_a_gathering_outlives_its_broker(person: Shell) -> None:
     team = Team(person, "kill")
     waiting = team.lead.start("send", *team.named(*WORKERS), "-m", "Which?", "--wait-reply", "--timeout", "60s")
     lines = Lines(waiting)
-    message_id = lines.wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    message_id = said_id(lines.wait_for(lambda line: line.startswith("Sent ")))
     team["ann"].done("message", "reply", message_id, "-m", "before")
     lines.wait_for(lambda line: line == "  | before")
     person.kill_broker()
@@ -450,7 +451,7 @@ def test_a_wait_for_all_outlives_its_broker(person: Shell) -> None:
     ("options", "words"),
     [
         (["--replies", "2"], "--replies was given without --wait-reply"),
-        (["--replies", "0", "--wait-reply"], "--replies must be at least 1"),
+        (["--replies", "0", "--wait-reply"], "--replies must be 1 to 1,024, not 0"),
         (["--wait", "read", "--wait-reply"], "exclude each other"),
         (["--wait", "read", "--replies", "1"], "--replies was given without --wait-reply"),
     ],
@@ -468,8 +469,7 @@ def test_a_message_to_several_waits_in_the_outbox(person: Shell) -> None:
     person.done("down")
     lead = team.lead.like(MAESTRO_AUTOSTART="0")
     ran = lead.done("send", *team.named("ann", "ben"), "-m", "first")
-    assert ran.out.startswith("Queued in the outbox: msg_")
-    assert " to away-ann, away-ben. " in ran.out
+    assert ran.out.startswith("Queued in the outbox, to away-ann, away-ben (")
     document = lead.done("send", *team.named("ann", "ben"), "-m", "second", "--json").json()
     assert (document["status"], document["to"]) == ("queued", ["away-ann", "away-ben"])
     late = lead.run("send", *team.named("ann", "ben"), "-m", "third", "--wait", "read", "--timeout", "1s", "--json")

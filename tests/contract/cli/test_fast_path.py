@@ -26,6 +26,7 @@ from maestro_clients.channel import one_shot
 from maestro_clients.processes.broker_process import find
 from maestro_clients.protocol.commands import BYTES_ALWAYS_TAKEN
 from maestro_schemas.limits import DOCS
+from maestro_schemas.names import short_id
 from maestro_wire import zmtp
 from support import components
 from support.cli_shell import Ran, Shell, open_shell
@@ -49,7 +50,7 @@ def both(shell: Shell, *arguments: str) -> Ran:
 
 
 def _without_numbers(text: str) -> str:
-    return re.sub(r"number \d+", "number N", re.sub(r"msg_\d+_\w{9}", "MSG", text))
+    return re.sub(r"msg_\d+_\w{9}|(?<=\()\w{4}(?=\))", "MSG", text)
 
 
 @pytest.mark.parametrize("arguments", [["--quiet"], [], ["--json", "-q"], ["--mark-read"]], ids=" ".join)
@@ -132,7 +133,7 @@ def test_a_broker_that_does_not_answer_in_time(alice: Shell, bob: Shell) -> None
     assert (sending.returncode, err) == (0, b"")
     [message] = bob.inbox()
     assert message["message"] == "once"
-    assert message["id"] in out.decode()
+    assert f"({short_id(message['id'])})" in out.decode()
 
 
 class Peer:
@@ -268,12 +269,9 @@ def test_it_costs_little_over_a_bare_interpreter(alice: Shell, bob: Shell, argum
 
 def test_the_script_imports_only_our_main() -> None:
     """A generated wrapper would import `re`."""
-    folder = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "cli", "scripts")
-    bodies = []
-    for name in ("maestro", "maestro-messaging"):
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            bodies.append(file.read())
-    assert bodies[0] == bodies[1] == "#!python\nfrom maestro_cli.main import leave, main\n\nleave(main())\n"
+    script = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "cli", "scripts", "maestro")
+    with open(script, encoding="utf-8") as file:
+        assert file.read() == "#!python\nfrom maestro_cli.main import leave, main\n\nleave(main())\n"
 
 
 @pytest.mark.parametrize(

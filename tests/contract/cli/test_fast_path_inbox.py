@@ -13,6 +13,7 @@ import pytest
 
 from maestro_cli import exit_codes
 from maestro_clients.processes.broker_process import find
+from maestro_schemas.names import short_id
 from support.cli_shell import Ran, Shell, open_shell
 from support.fast_path import ALLOWED_WITH_MAIL, BOTH, closed_pipe, loaded, run_and_loaded
 from support.post_office import eventually
@@ -30,7 +31,7 @@ ODD = "naïve 👍 \x1b[31mred\x07 \x00\u2028msg_forged from boss\x85\ttab\r\nen
 # Mailboxes by name: text and metadata of each message.
 MAIL: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "one": [("hello", {})],
-    "high-first": [("first", {}), ("urgent", {"priority": "high"}), ("last", {"priority": "low"})],
+    "high-first": [("first", {}), ("urgent", {"priority": "high"}), ("hindmost", {"priority": "low"})],
     "over-the-budget": [(str(number) * 6_000, {}) for number in range(7)],
     # A page holds 32.5 of them, so it ends at the same message whether the times read "just now" or "1s ago".
     "many": [(f"{number:500}", {}) for number in range(70)],
@@ -62,9 +63,16 @@ def _without_ids_and_times(text: str) -> str:
         (r"\d\d:\d\d:\d\d, (just now|\d+s ago)", "TIME"),
         (r'"(createdAt|seq)": \d+', r'"\1": N'),
         (r"comes back in \d+s", "comes back in S"),
+        (r"(?m)^\w+ from |(?<=reply )\w+(?= \"\.\.\.\")", "ID "),
+        (r"(?<=Acknowledged )\w+(?=;)|(?<=in reply to )\w+|(?<=message read )\w+", "ID "),
     ):
         text = re.sub(pattern, word, text)
     return text
+
+
+def shows_mail(out: str) -> bool:
+    """Whether a message was printed, in words or as JSON."""
+    return " from " in out or '"msg_' in out
 
 
 @pytest.fixture
@@ -94,7 +102,7 @@ def deliver(alice: Shell, pair: Pair, mail: list[tuple[str, dict[str, Any]]]) ->
 def test_mail_is_shown_alike(alice: Shell, pair: Pair, name: str, shape: list[str]) -> None:
     sent = deliver(alice, pair, MAIL[name])
     pages = 0
-    while "msg_" in pair.ran("inbox", *shape).out:
+    while shows_mail(pair.ran("inbox", *shape).out):
         pages += 1
     assert pages > 1 if name in ("over-the-budget", "many") else pages == 1
     state = "read" if "--mark-read" in shape else "delivered"
@@ -110,7 +118,7 @@ def test_it_imports_little(alice: Shell, bob: Shell, shape: list[str]) -> None:
     alice.send(bob, f"{ODD} \u26a0\ufe0f", metadata={**RICH, "data": {"gr\xf6\xdfe": [1, "\x1b", "\U0001f44d"]}})
     ran, modules = run_and_loaded(bob, "inbox", *shape)
     assert ran.code == 0
-    assert "msg_" in ran.out
+    assert shows_mail(ran.out)
     assert modules <= ALLOWED_WITH_MAIL
     # An empty inbox does not import the module that shows mail.
     assert "maestro_cli.inbox.listing" not in loaded(bob, "inbox", *shape)
@@ -136,7 +144,7 @@ def test_mail_leased_by_another_reader(alice: Shell, pair: Pair, shape: list[str
     for shell in pair:
         with shell.client() as client:
             assert len(client.inbox(status=["pending"], limit=2, lease_ms=60_000, reader="other")["messages"]) == 2
-    assert pair.ran("inbox", *shape).out.count("last") == 1
+    assert pair.ran("inbox", *shape).out.count("hindmost") == 1
     # The inbox is empty, and the output says why.
     ran = pair.ran("inbox", *shape)
     assert (ran.code, "is showing 2 messages" in ran.out) == (0, shape in ([], ["--mark-read"]))
@@ -242,5 +250,5 @@ def test_a_broker_that_does_not_answer_the_confirmation_in_time(alice: Shell, bo
     finally:
         os.kill(alice.broker_pid(), signal.SIGCONT)
     ran = held.finish()
-    assert (ran.code, ran.err, out.count(sent)) == (0, "", 2)
+    assert (ran.code, ran.err, out.count(f"{short_id(sent)} from ")) == (0, "", 1)
     assert alice.state(sent) == "delivered"

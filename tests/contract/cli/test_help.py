@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from maestro_cli import command_table, exit_codes
-from maestro_schemas import __version__
+from maestro_schemas import DATA_FORMAT_VERSION, PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import CODES, MaestroError
 
 COMMANDS: list[tuple[str, ...]] = [
@@ -61,27 +61,51 @@ def test_the_help_command_prints_the_same(command: tuple[str, ...]) -> None:
     assert maestro("help", *command).stdout == maestro(*command, "--help").stdout
 
 
-def test_no_arguments_show_the_help() -> None:
+def test_no_arguments_show_how_to_begin_where_nothing_is_yet() -> None:
     bare = maestro()
-    assert (bare.returncode, bare.stdout) == (0, maestro("--help").stdout)
+    assert (bare.returncode, bare.stderr) == (0, "")
+    assert len(bare.stdout.splitlines()) == 4
+    assert all(word in bare.stdout for word in ("maestro setup", "maestro demo", "maestro --help"))
 
 
-def test_the_root_help_documents_the_exit_codes() -> None:
-    text = maestro("--help").stdout
+def test_the_list_of_commands_has_each_in_its_place_and_fits_two_screens() -> None:
+    shown = maestro("--help").stdout
+    for name in (path[0] for path in COMMANDS if path):
+        assert re.search(rf"^  {name}  |^Compatible names: .*\b{name}\b", shown, re.MULTILINE), name
+    assert "\nMore:" not in shown, "a command without a place in root_help.SECTIONS"
+    assert len(shown.splitlines()) <= 64
+    assert max(map(len, shown.splitlines())) <= 80
+    assert maestro("-h").stdout == shown
+
+
+def test_topics_of_the_help() -> None:
+    assert "maestro help exit-codes" in maestro("--help").stdout
+    text = maestro("help", "exit-codes").stdout
     for number, meaning in exit_codes.MEANINGS.items():
         assert f"  {number}  {meaning}" in text
-
-
-def test_the_readme_documents_the_exit_codes() -> None:
-    readme = os.path.join(os.path.dirname(__file__), *[os.pardir] * 3, "README.md")
-    with open(readme, encoding="utf-8") as file:
-        text = file.read()
-    for number in exit_codes.MEANINGS:
-        assert f"\n| {number} | " in text
+    assert "MAESTRO_DATA_DIR" in maestro("help", "environment").stdout
 
 
 def test_the_version() -> None:
     assert maestro("--version").stdout == f"maestro {__version__}\n"
+    assert maestro("--version", "--other").stdout == f"maestro {__version__}\n"
+
+
+def test_the_version_with_all_that_a_report_needs() -> None:
+    python = ".".join(map(str, sys.version_info[:3]))
+    wanted = {
+        "version": __version__,
+        "python": python,
+        "protocol": PROTOCOL_VERSION,
+        "dataFormat": DATA_FORMAT_VERSION,
+    }
+    assert json.loads(maestro("--version", "--json").stdout) == wanted
+    assert maestro("--version", "--verbose").stdout.splitlines() == [
+        f"maestro {__version__}",
+        f"Python {python}",
+        f"protocol {PROTOCOL_VERSION}",
+        f"data format {DATA_FORMAT_VERSION}",
+    ]
 
 
 def test_the_installed_script_is_the_same_program() -> None:
@@ -93,19 +117,29 @@ def test_the_installed_script_is_the_same_program() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sesion"], 'Did you mean "session"?'),
-        (["session", "strat"], 'Did you mean "start"?'),
+        (["sesion"], "Did you mean `maestro session`?"),
+        (["session", "strat"], "Did you mean `maestro session start`?"),
+        (["list"], "Did you mean `maestro session list` or `maestro"),
+        (["hooks", "install", "cluade-code"], "Did you mean claude-code?"),
+        (["completion", "zhs"], "Did you mean zsh?"),
+        (["send", "--to", "b", "--message", "x", "--priority", "hihg"], "Did you mean high?"),
+        (["session", "start", "--id", "-x"], "is joined to its option: --id=-x"),
         (["inbox", "--wach"], "Did you mean --watch?"),
-        (["session", "send", "--message", "x"], "--to is missing"),
+        (["session", "send", "--message", "x"], "the receiver is missing"),
+        (["ls", "-la"], "Did you mean `maestro session list` or `maestro inbox --all`?"),
+        (["PS"], "Did you mean `maestro who`?"),
+        (["msg", "bob", "hello"], "Did you mean `maestro send` or `maestro inbox`?"),
+        (["message", "send"], "Did you mean `maestro send`?"),
+        (["retry"], "Did you mean `maestro message retry`?"),
         (["session", "send", "--to", "bob", "--message"], "--message needs a value"),
-        (["session", "send", "--to", "bob", "hello"], "unexpected argument: hello"),
+        (["session", "send", "bob", "hello", "there"], "unexpected argument: there"),
         (["session", "send", "--to", "bob", "--message", "x", "--priority", "urgent"], "one of low, medium, high"),
         (["session", "send", "--to", "bob", "--message", "x", "--type", "rant"], "one of request, response"),
         (["session", "start", "--role", "king"], "one of orchestrator, worker"),
         (["inbox", "--limit", "many"], "--limit can't be 'many': it is a whole number"),
         (["inbox", "--limit", "1.5"], "--limit can't be '1.5': it is a whole number"),
         (["inbox", "--limit", "1e2"], "--limit can't be '1e2'"),
-        (["timeline", "--limit", "9" * 30], "a whole number of at most 18 digits"),
+        (["timeline", "--limit", "9" * 30], "--limit must be 1 to 1,000,000, not 999"),
         (["inbox", "-q", "--quiet"], "was given twice"),
         (["inbox", "--quiet=maybe"], "it is true or false"),
         (["inbox", "--no-quiet"], "--no-quiet"),
@@ -117,7 +151,15 @@ def test_the_installed_script_is_the_same_program() -> None:
         (["inbox", "--mark-read", "--clear"], "exclude each other"),
         (["inbox", "--timeout", "3s"], "--timeout is for --watch"),
         (["inbox", "--watch", "--unread"], "--unread"),
-        (["inbox", "--limit", "0"], "--limit must be at least 1"),
+        (["inbox", "--limit", "0"], "--limit must be 1 to 1,000,000, not 0"),
+        (["inbox", "--limit", "-1"], "--limit must be 1 to 1,000,000, not -1"),
+        (["log", "--limit", "1000000000"], "--limit must be 1 to 1,000,000, not 1000000000"),
+        (["session", "list", "--limit", "0"], "--limit must be 1 to 1,000,000, not 0"),
+        (["up", "--http-port", "99999"], "--http-port must be 0 to 65,535, not 99999"),
+        (["timeline", "--after", "-1"], "--after must be 0 to "),
+        (["send", "--to", "b", "--message", "x", "--wait-reply", "--replies", "0"], "--replies must be 1 to 1,024"),
+        (["wake", "b", "--test", "--timeout", "9999d"], "--timeout must be 1ms to 365d, not '9999d'"),
+        (["inbox", "--limit", ""], "--limit can't be '': it is a whole number, 1 to 1,000,000"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -133,7 +175,7 @@ def test_usage_errors(arguments: list[str], said: str, as_json: bool) -> None:
     if as_json:
         error = json.loads(ran.stdout)["error"]
         assert error["code"] in CODES
-        assert said in error["message"]
+        assert said in f"{error['message']} {error.get('hint', '')}"
     else:
         assert ran.stdout == ""
 

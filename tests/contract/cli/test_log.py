@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli import exit_codes
+from maestro_schemas.names import short_id
 from support.cli_shell import Lines
 
 if TYPE_CHECKING:
@@ -67,24 +68,24 @@ def test_the_lines_of_a_log(team: dict[str, Shell]) -> None:
     lines = lead.done("log").out.splitlines()
     heads = [line.partition("  ")[2] for line in lines if not line.startswith("  ")]
     assert heads == [
-        f"ann → lead  {asked}  high priority, request, ack wanted, pending",
-        f"lead → ann  {answer}  pending",
-        f"lead → @workers (4)  {stop}  command, 1 of 4 read, 3 pending",
-        f"lead → ann, ben  {both}  2 of 2 pending",
+        f"ann → lead  {short_id(asked)}  high priority, request, ack wanted, pending",
+        f"lead → ann  {short_id(answer)}  pending",
+        f"lead → @workers (4)  {short_id(stop)}  command, 1 of 4 read, 3 pending",
+        f"lead → ann, ben  {short_id(both)}  2 of 2 pending",
     ]
     assert lines[1:3] == ["  | main is", "  | red"]
     at = next(number for number, line in enumerate(lines) if line.endswith(heads[1]))
     assert lines[at + 1 : at + 4] == [
-        f"  ↳ reply to {asked}",
+        f"  ↳ reply to {short_id(asked)}",
         "  | thanks",
         "  Taken out of it: 5 hidden characters.",
     ]
     # A receiver sees its own delivery, and to how many it went.
-    own = next(line for line in ann.done("log").out.splitlines() if both in line)
-    assert own.endswith(f"  lead → ann and 1 more  {both}  pending")
+    own = next(line for line in ann.done("log").out.splitlines() if short_id(both) in line)
+    assert own.endswith(f"  lead → ann and 1 more  {short_id(both)}  pending")
     ascii_only = lead.run("log", environ={"PYTHONIOENCODING": "ascii"}).out
     assert "ann -> lead" in ascii_only
-    assert f"  reply to {asked}" in ascii_only
+    assert f"  reply to {short_id(asked)}" in ascii_only
 
 
 def test_the_newest_are_shown_and_a_time_bounds_them(team: dict[str, Shell]) -> None:
@@ -206,7 +207,7 @@ def test_wrong_arguments_say_what_to_do(team: dict[str, Shell]) -> None:
     ann = team["ann"]
     for arguments, code, words in (
         (("ghost",), exit_codes.NOT_FOUND, "there is no session 'ghost'"),
-        (("--limit", "0"), exit_codes.USAGE, "--limit must be at least 1, not 0"),
+        (("--limit", "0"), exit_codes.USAGE, "--limit must be 1 to 1,000,000, not 0"),
         (("--since", "soon"), exit_codes.USAGE, "2026-11-22T10:00"),
         (("--session", team["ben"].session_id), exit_codes.REFUSED, "The operator may"),
     ):
@@ -232,14 +233,14 @@ def test_all_and_sent_list_with_status_and_mark_nothing(team: dict[str, Shell]) 
     with ann.client() as client:
         client.confirm([first], "read")
     sent = lead.done("inbox", "--sent")
-    assert f"{first}  1 of 3 read, 2 pending\n  | stop\n" in sent.out
-    assert second not in sent.out
+    assert f"{short_id(first)}  1 of 3 read, 2 pending\n  | stop\n" in sent.out
+    assert short_id(second) not in sent.out
     listed = ann.done("inbox", "--all", "--json").json()
     assert [(message["id"], message["status"]) for message in listed["messages"]] == [(first, "read")]
     assert (listed["count"], listed["hasMore"]) == (1, False)
     own = lead.done("inbox", "--sent", "--json").json()["messages"]
     assert [(message["id"], message["counts"]) for message in own] == [(first, {"read": 1, "pending": 2})]
-    assert f"{second}  pending" in lead.done("inbox", "-a").out
+    assert f"{short_id(second)}  pending" in lead.done("inbox", "-a").out
     assert lead.state(second) == "pending"
     assert ben.done("inbox", "--sent").out == "No messages were sent.\n"
     assert ben.done("inbox", "--sent", "--quiet").out == ""

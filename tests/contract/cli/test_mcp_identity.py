@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.cli_shell import Shell
+    from support.mcp_clients import McpClient
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def agents(person: Shell) -> Iterator[list[Agent]]:
         agent.kill()
 
 
+def is_session(found: McpClient, session: str) -> bool:
+    """Whether the server speaks for this session."""
+    who = found.call("sessions").splitlines()[0]
+    return who.startswith(f"You are {session} ") or f", {session})" in who
+
+
 def started(agents: list[Agent], shell: Shell, name: str) -> Agent:
     agents.append(Agent(shell, name))
     return agents[-1]
@@ -51,7 +58,7 @@ def test_the_session_that_the_hooks_made(person: Shell, agents: list[Agent], nam
         assert "call again then" in refused
         assert "(NO_SESSION)" in refused
         own = agent.start()
-        assert found.call("sessions").startswith(f"You are {own} ")
+        assert is_session(found, own)
 
 
 def test_another_conversation_of_the_same_agent(person: Shell, agents: list[Agent]) -> None:
@@ -59,19 +66,19 @@ def test_another_conversation_of_the_same_agent(person: Shell, agents: list[Agen
     agent = started(agents, person, "claude-code")
     first = agent.start()
     with serving_below(agent, "claude-code", keeps=False) as found:
-        assert found.call("sessions").startswith(f"You are {first} ")
+        assert is_session(found, first)
         earlier, agent.own_id = agent.own_id, "after-clear"
         assert agent.start("clear") == first
-        assert found.call("sessions").startswith(f"You are {first} ")
+        assert is_session(found, first)
         other = Agent(person, "claude-code", "of-last-week")
         agents.append(other)
         resumed = other.start()
         agent.own_id = "of-last-week"
         assert agent.start("resume") == resumed
-        assert found.call("sessions").startswith(f"You are {resumed} ")
+        assert is_session(found, resumed)
         agent.own_id = earlier
         agent.start("resume")
-        assert found.call("sessions").startswith(f"You are {first} ")
+        assert is_session(found, first)
 
 
 def test_a_session_of_the_users_shell(person: Shell, agents: list[Agent]) -> None:
@@ -79,7 +86,7 @@ def test_a_session_of_the_users_shell(person: Shell, agents: list[Agent]) -> Non
     agent = started(agents, own, "codex")
     assert agent.start() == own.session_id
     with serving_below(agent, "codex-mcp-client") as found:
-        assert found.call("sessions").startswith(f"You are {own.session_id} ")
+        assert is_session(found, own.session_id)
     with serving_below(agent, "codex-mcp-client", keeps=False) as found:
         # The token is in no file; only the environment has it.
         assert "(TOKEN_REQUIRED)" in found.refused("sessions")
@@ -90,7 +97,7 @@ def test_gemini_cli_leaves_a_variable_as_it_stands(person: Shell, agents: list[A
     agent = started(agents, person.like(MAESTRO_SESSION_TOKEN="$MAESTRO_SESSION_TOKEN"), "gemini-cli")
     own = agent.start()
     with serving_below(agent, "gemini-cli-mcp-client") as found:
-        assert found.call("sessions").startswith(f"You are {own} ")
+        assert is_session(found, own)
 
 
 def test_the_variable_of_the_agents_own_session(person: Shell, agents: list[Agent]) -> None:
@@ -98,9 +105,9 @@ def test_the_variable_of_the_agents_own_session(person: Shell, agents: list[Agen
     agent = started(agents, person, "claude-code")
     own = agent.start()
     with serving(person, "claude-code", CLAUDE_CODE_SESSION_ID=agent.own_id) as (found, _):
-        assert found.call("sessions").startswith(f"You are {own} ")
+        assert is_session(found, own)
     with serving(person, "x", MAESTRO_SESSION_LINK=f"claude-code/{agent.own_id}") as (found, _):
-        assert found.call("sessions").startswith(f"You are {own} ")
+        assert is_session(found, own)
 
 
 def test_an_agent_below_another_one(person: Shell, agents: list[Agent]) -> None:
@@ -112,7 +119,7 @@ def test_an_agent_below_another_one(person: Shell, agents: list[Agent]) -> None:
     own = lower.start()
     assert own != above
     with serving_below(lower, "codex-mcp-client") as found:
-        assert found.call("sessions").startswith(f"You are {own} ")
+        assert is_session(found, own)
 
 
 def test_an_agent_without_hooks_below_another_one(person: Shell, agents: list[Agent]) -> None:
@@ -127,7 +134,7 @@ def test_an_agent_without_hooks_below_another_one(person: Shell, agents: list[Ag
     with serving(inherits, "gemini-cli-mcp-client") as (found, _):
         assert "gemini-cli does not write in its name" in found.refused("sessions")
     with serving(inherits, "claude-code") as (found, _):
-        assert found.call("sessions").startswith(f"You are {above} ")
+        assert is_session(found, above)
 
 
 def test_below_several_agents(person: Shell, agents: list[Agent]) -> None:

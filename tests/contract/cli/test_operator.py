@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from maestro_cli import exit_codes
-from support.cli_shell import Lines, Shell, open_shell
+from maestro_schemas.names import short_id
+from support.cli_shell import Lines, Shell, open_shell, said_id
 
 if TYPE_CHECKING:
     from support.cli_shell import Ran
@@ -57,11 +58,11 @@ def test_a_worker_of_any_project_writes_to_the_person_who_answers(person: Shell)
     question = sent_id(amy.done("send", "--to", "operator", "-m", "May I?", "--type", "request", "--json"))
     out = person.done("inbox").out
     assert "  | May I?" in out
-    assert f"Reply: maestro message reply {question} --as operator" in out
+    assert 'Reply: maestro reply last "..." --as operator' in out
     answer = sent_id(person.done("message", "reply", question, "-m", "Yes.", "--as", "operator", "--json"))
     shown = amy.done("inbox").out
-    assert f"{answer} from operator (your user's shell or screen; " in shown
-    assert f"in reply to {question}" in shown
+    assert f"{short_id(answer)} from operator (your user's shell or screen; " in shown
+    assert f"in reply to {short_id(question)}" in shown
     amy.done("message", "reply", answer, "-m", "Thanks.")
     assert received(person) == ["Thanks."]
     thread = amy.done("message", "thread", question, "--json").json()["messages"]
@@ -79,7 +80,7 @@ def test_both_see_what_became_of_their_messages(person: Shell, bob: Shell) -> No
     assert "read" in bob.done("message", "receipt", up["id"]).out
     down = person.start("send", "--as", "operator", "--to", bob.session_id, "-m", "Go on.", "--wait", "read")
     lines = Lines(down)
-    message = lines.wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    message = said_id(lines.wait_for(lambda line: line.startswith("Sent ")))
     bob.done("message", "read", message)
     assert lines.wait_for(lambda line: line.startswith("Read by "))
     assert down.wait(20) == 0
@@ -104,7 +105,7 @@ def test_the_person_waits_for_an_answer(person: Shell, bob: Shell) -> None:
         "send", "--as", "operator", "--to", bob.session_id, "-m", "Which port?", "--wait-reply", "--timeout", "20s"
     )
     lines = Lines(asking)
-    question = lines.wait_for(lambda line: line.startswith("Sent ")).split()[1]
+    question = said_id(lines.wait_for(lambda line: line.startswith("Sent ")))
     bob.done("message", "reply", question, "-m", "8080")
     lines.wait_for(lambda line: line == "  | 8080")
     assert asking.wait(20) == 0
@@ -139,7 +140,7 @@ def test_an_agent_without_its_variables_is_not_the_operator(person: Shell, bob: 
     assert "--as" not in hint, "an agent needs its own session"
     ran = agent.run("send", "--as", "operator", "--to", bob.session_id, "-m", "x", "--json")
     assert sign in ran.error()["message"]
-    assert "maestro session start" in refused(ran, "FORBIDDEN")
+    assert "ask your user" in refused(ran, "FORBIDDEN")
     assert bob.inbox() == []
     waiting = sent_id(bob.done("send", "--to", "operator", "-m", "secret", "--json"))
     for command in (["inbox"], ["inbox", "--watch", "--timeout", "1s"], ["message", "read", waiting]):
@@ -230,7 +231,7 @@ def test_reading_others_mail_marks_nothing(person: Shell, alice: Shell, bob: She
         ["log", "--as", "operator"],
         ["inbox", "--all", "--session", bob.session_id],
     ):
-        assert sent in person.done(*command).out
+        assert sent.split("_")[2][:4] in person.done(*command).out
     assert alice.done("message", "show", sent, "--json").json() == before
     assert [message["id"] for message in bob.inbox()] == [sent], "no lease holds it back"
 
@@ -246,7 +247,7 @@ def test_only_its_owner_may_name_a_mailbox_or_the_operator(alice: Shell, bob: Sh
     sent = alice.send(bob, "for bob alone")
     refused(alice.run("inbox", "--session", bob.session_id, "--json"), "FORBIDDEN")
     refused(alice.run("inbox", "--session", "operator", "--json"), "FORBIDDEN")
-    assert sent in bob.done("inbox", "--session", bob.session_id).out
+    assert short_id(sent) in bob.done("inbox", "--session", bob.session_id).out
     assert bob.state(sent) == "pending"
 
 

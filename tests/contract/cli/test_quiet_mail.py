@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from maestro_cli import exit_codes
+from maestro_schemas.names import short_id
 from support.cli_shell import Lines, open_shell
 from support.post_office import eventually
 
@@ -117,7 +118,7 @@ def test_a_watch_prints_quiet_mail_at_once(alice: Shell, bob: Shell, cid: Shell)
     process = bob.start("inbox", "--watch")
     lines = Lines(process)
     sent = alice.send_to_all([bob, cid], "q1")["id"]
-    head = lines.wait_for(lambda line: sent in line)
+    head = lines.wait_for(lambda line: line.startswith(f"{short_id(sent)} from "))
     assert head.endswith(" (to 2 sessions; no answer needed)")
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == exit_codes.TERMINATED
@@ -144,10 +145,10 @@ def test_the_inbox_says_to_how_many_it_went(
     assert message["audience"] == {"to": [bob.session_id, cid.session_id], "size": 2}
     out = bob.done("inbox", "--unread").out
     head, *_ = out.split("\n")
-    assert head.startswith(f"{sent} from alice")
+    assert head.startswith(f"{short_id(sent)} from alice")
     assert head.endswith(f" (to 2 sessions; {asked})")
-    assert f'Reply, to its sender alone: maestro message reply {sent} --message "..."' in out
-    assert head.partition(", ")[0] in bob.done("message", "show", sent).out
+    assert f'Reply, to its sender alone: maestro reply {short_id(sent)} "..."' in out
+    assert head.partition(", ")[0].partition(" from ")[2] in bob.done("message", "show", sent).out
     assert f" (to 2 sessions; {asked})\n" in bob.done("message", "show", sent).out
     assert f" (to 2 sessions; {asked})\n" in bob.done("message", "thread", sent).out
     bob.done("message", "reply", sent, "--message", "Done.")

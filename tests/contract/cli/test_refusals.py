@@ -153,7 +153,7 @@ def test_invalid_utf_8_on_the_command_line(alice: Shell, bob: Shell) -> None:
 def test_one_text_exactly(alice: Shell, bob: Shell, both: list[str]) -> None:
     ran = alice.run("session", "send", "--to", bob.session_id, "--json", *both)
     error = refused(ran, "INVALID", exit_codes.USAGE)
-    assert ("both" if both else "neither") in str(error["message"])
+    assert ("both" if both else "the text is missing") in str(error["message"])
 
 
 @pytest.mark.parametrize("bad", ["a/b", "../x", "a b", "x" * 65, "", "ü", "."])

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from maestro_cli import exit_codes
+from maestro_schemas.names import short_id
 from support.cli_shell import Lines, Shell, open_shell
 from support.post_office import own_id
 
@@ -70,8 +71,20 @@ def test_the_plain_answer_says_id_receiver_number_and_disk(alice: Shell, bob: Sh
     ran = alice.done("session", "send", "--to", bob.session_id, "--message", "hello")
     sent = bob.inbox()[0]["id"]
     expected = "Its receiver sees it when it looks into its inbox."
-    assert ran.out == f"Sent {sent} to {bob.session_id} (number 1 in its inbox). It is on disk. {expected}\n"
+    assert ran.out == f"Sent to {bob.session_id} ({short_id(sent)}). It is on disk. {expected}\n"
     assert ran.err == ""
+
+
+def test_the_plain_answer_says_the_name_that_was_typed(person: Shell, alice: Shell) -> None:
+    name = "bob" + os.urandom(4).hex()
+    bob = person.session(name)
+    ran = alice.done("send", name, "hello")
+    sent = bob.inbox()[0]["id"]
+    assert (
+        ran.out == f"Sent to {name} ({short_id(sent)}). It is on disk. {name} sees it when it looks into its inbox.\n"
+    )
+    own = alice.done("session", "show", "--json").json()["name"]
+    assert bob.done("reply", "last", "yes").out.startswith(f"Sent to {own} (")
 
 
 def test_the_json_answer(alice: Shell, bob: Shell) -> None:
@@ -173,7 +186,7 @@ def test_waiting_in_vain(alice: Shell, bob: Shell) -> None:
     )
     plain = alice.run(*arguments)
     assert plain.code == exit_codes.TIMED_OUT
-    assert plain.out.startswith("Sent msg_")
+    assert plain.out.startswith(f"Sent to {bob.session_id} (")
     assert plain.err.startswith("maestro: ")
     ran = alice.run(*arguments, "--json")
     assert ran.code == exit_codes.TIMED_OUT

@@ -11,9 +11,10 @@ import pytest
 
 from maestro_cli import exit_codes
 from maestro_cli.hooks import shell_script
+from maestro_schemas.names import id_begins
 from support.agent_forms import reach_of_idle
 from support.agent_processes import Agent
-from support.cli_shell import open_shell
+from support.cli_shell import open_shell, said_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -155,8 +156,10 @@ def test_two_who_tell_all_at_once_are_heard_in_one_order(team: Team) -> None:
     for box in boxes:
         assert [message["seq"] for message in box] == list(range(1, 2 * rounds + 1))
     for worker in team.workers:
-        shown = re.findall(r"(?m)^(msg_\S+) from ", context_of(worker.works()))
-        assert (tuple(shown),) == tuple(orders), "its agent sees it in that order, too"
+        shown = re.findall(r"(?m)^([0-9a-z]{6,9}) from ", context_of(worker.works()))
+        [order] = orders
+        assert len(shown) == len(order)
+        assert all(map(id_begins, order, shown)), "its agent sees it in that order, too"
 
 
 def context_of(answer: str) -> str:
@@ -238,17 +241,17 @@ def test_the_words_of_a_send_say_what_each_is(team: Team) -> None:
     ran = team.boss.run("send", "--to", "@workers", "--message", STOP, "--yes", "--type", "command")
     assert ran.code == exit_codes.PARTLY
     said = " ".join(ran.out.split())
-    message_id = said.split()[1]
-    assert said.startswith(f"Sent {message_id} to 11 of 12 (@workers). On disk. ")
+    message_id = said_id(said)
+    assert said.startswith(f"Sent to 11 of 12, @workers ({message_id}). On disk. ")
     assert f"no dee: its mailbox is full ({PENDING_MAX})" in said
     assert said.endswith(f"maestro message retry {message_id}")
     # Of the idle ones only the Claude Codes can be woken: the hooks of the others are not installed for that.
     woken = r"\(idle[^)]*: woken, in about 1 s\)"
     assert re.search(
-        rf" now ann \(at work: after its next tool call\) sess_.* {woken} later ben \(waits for a person", said
+        rf" now ann \(at work: after its next tool call\) project-.* {woken} later ben \(waits for a person", said
     )
     assert re.search(r"cid \(gone[^)]*\) ", said), said
-    assert re.search(r"sess_\S+ \(idle[^)]*: at its next prompt, wakes off\)", said), said
+    assert re.search(r"project-\S+ \(idle[^)]*: at its next prompt, wakes off\)", said), said
 
 
 def what_is(said: dict[str, Any], worker: Worker) -> tuple[int, str, str]:

@@ -55,7 +55,7 @@ def test_options_outweigh_it_and_a_text_comes_below(alice: Shell, bob: Shell) ->
             "both --message and --file",
         ),
         (["--to", "x", "--template", "broken"], "line 2: 'priorty' is no field"),
-        (["-m", "y"], "--to is missing"),
+        (["-m", "y"], "the receiver is missing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

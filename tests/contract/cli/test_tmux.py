@@ -88,17 +88,17 @@ def test_two_shells_talk_to_each_other(terminal: Terminal) -> None:
     terminal.wait_for("bob", "maestro: watching the inbox of sess_")
 
     terminal.type("alice", "maestro session send --to bob --message 'Review `main`, \"please\" 👍' --type request")
-    terminal.wait_for("alice", "Sent msg_")
+    terminal.wait_for("alice", "Sent to bob (")
     screen = terminal.wait_for("bob", '  | Review `main`, "please"')
-    asked = next(line.split()[0] for line in screen.splitlines() if line.startswith("msg_"))
+    asked = next(line.split()[0] for line in screen.splitlines() if " from alice (" in line)
 
     terminal.press("bob", "C-c")
     terminal.type("bob", "echo code $?")
     terminal.wait_for("bob", "code 130")
     terminal.type("bob", f"maestro send --to alice --reply-to {asked} -m 'Done.'")
-    terminal.wait_for("bob", "Sent msg_")
+    terminal.wait_for("bob", "Sent to alice (")
 
     terminal.type("alice", "clear; maestro inbox")
     screen = terminal.wait_for("alice", "  | Done.")
-    assert f"  in reply to {asked}, thread {asked}" in screen
+    assert f"  in reply to {asked}" in screen
     assert " from bob (worker, sess_" in screen

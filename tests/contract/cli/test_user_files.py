@@ -150,7 +150,7 @@ def test_a_relative_home_is_refused(person: Shell, command: tuple[str, ...]) -> 
 
 
 def test_doctor_without_a_home_fails_and_goes_on(homeless: Any) -> None:
-    ran = homeless.maestro("doctor")
+    ran = homeless.maestro("doctor", "--all")
     assert ran.returncode == exit_codes.FAILED
     assert "failed   data directory: HOME is not set" in ran.stdout
     assert "ok       versions: " in ran.stdout
@@ -167,7 +167,7 @@ def test_doctor_calls_an_unusable_home_failed(other_user: Any, kind: str) -> Non
         os.mkdir(home, 0o500)
     if kind != "missing":
         os.chown(home, other_user.uid, other_user.gid)
-    ran = other_user.maestro("doctor", HOME=home)
+    ran = other_user.maestro("doctor", "--all", HOME=home)
     assert ran.returncode == exit_codes.FAILED
     [line] = [line for line in ran.stdout.splitlines() if "home directory:" in line]
     assert line.startswith("failed")
@@ -211,10 +211,12 @@ def test_doctor_says_that_path_has_no_command(person: Shell) -> None:
 # --- F8: root in the home of a user ------------------------------------------------------------------------
 
 
-def as_root(user: Any, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run `maestro` as root, with the user's HOME and a data directory of root's own."""
+def as_root(user: Any, *command: str, has_data: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `maestro` as root, with the user's HOME and a data directory of root's own; or with one that is missing."""
     components.require_root("writing as root into a user's home")
     data = os.path.join(user.home, "roots-data")
+    if has_data:
+        os.makedirs(data, mode=0o700, exist_ok=True)
     return subprocess.run(
         [sys.executable, "-m", "maestro_cli", *command],
         env={"PATH": os.environ["PATH"], "HOME": user.home, "MAESTRO_DATA_DIR": data, "LANG": "C.UTF-8"},
@@ -282,6 +284,19 @@ def test_what_root_rewrites_keeps_owner_group_and_mode(
     beside = f"{path}.before-maestro"
     if os.path.exists(beside):
         assert facts(beside) == (other_user.uid, 4, 0o640)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("completion", "bash", "--install"), ("service", "install"), ("setup", "--yes", "codex")],
+    ids=" ".join,
+)
+def test_root_makes_nothing_where_its_data_would_be_the_user_s(other_user: Any, command: tuple[str, ...]) -> None:
+    """What it makes is noted in the data directory, and that one would be root's in the user's home."""
+    ran = as_root(other_user, *command, has_data=False)
+    assert ran.returncode == exit_codes.REFUSED, ran
+    assert "sudo -u" in ran.stderr
+    assert os.listdir(other_user.home) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from maestro_cli.waking.wake_trial import TrialOutcome
 from maestro_runtime import paths
 from maestro_schemas.texts import waking
 from support.agent_processes import Agent
-from support.cli_shell import Lines, Shell, open_shell
+from support.cli_shell import Lines, Shell, open_shell, said_id
 from support.hook_calls import Agent as HookedAgent
 from support.post_office import eventually
 
@@ -228,7 +228,7 @@ def test_a_receipt_says_that_its_receiver_was_woken(person: Shell) -> None:
     lead, ann = person.session("lead", role="orchestrator"), person.session("ann")
     shell_script.write(ann.data, sys.executable)
     HookedAgent(ann, "claude-code").call("SessionStart")
-    sent = lead.done("send", "--to", "ann", "--message", "hello").out.split()[1]
+    sent = said_id(lead.done("send", "--to", "ann", "--message", "hello").out)
     eventually(lambda: rows(person)["ann"]["state"] == "woken", "a wake")
     receipt = lead.done("message", "receipt", sent).out
     assert "  it was woken " in receipt
@@ -247,7 +247,7 @@ def test_a_sender_sees_that_wakes_stay_unanswered() -> None:
         assert "It is not woken: it was woken twice without an answer, the last time at " in again
         assert "wakes unanswered" in person.done("who").out
         assert "wakes unanswered" in person.done("session", "list").out
-        assert "it is not woken: it was woken twice" in lead.done("message", "receipt", again.split()[1]).out
+        assert "it is not woken: it was woken twice" in lead.done("message", "receipt", said_id(again)).out
         refused = person.run("wake", "--test", "ann")
         assert (refused.code, "woken twice" in refused.err) == (exit_codes.REFUSED, True)
 

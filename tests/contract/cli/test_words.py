@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from maestro_cli import exit_codes
+from maestro_schemas.names import short_id
 from support.cli_shell import Shell
 from support.fast_path import BOTH, closed_pipe
 
@@ -70,7 +71,7 @@ def test_one_wrong_id_leaves_the_others_acknowledged(alice: Shell, bob: Shell) -
     first, second = alice.send(bob, "one"), alice.send(bob, "two")
     ran = bob.run("message", "read", first, "bad", second)
     assert ran.code == exit_codes.NOT_FOUND
-    assert f"Acknowledged {first}, {second}; their senders are notified" in ran.out
+    assert f"Acknowledged {short_id(first)}, {short_id(second)}; their senders are notified" in ran.out
     assert "'bad'" in ran.err
     assert (alice.state(first), alice.state(second)) == ("read", "read")
 
@@ -81,7 +82,7 @@ def test_one_wrong_id_leaves_the_others_deleted(alice: Shell, bob: Shell, person
         first, second = alice.send(bob, "one"), alice.send(bob, "two")
         ran = shell.run("message", "delete", first, "bad", second)
         assert ran.code == exit_codes.NOT_FOUND
-        assert f"Deleted {first}, {second}." in ran.out
+        assert f"Deleted {short_id(first)}, {short_id(second)}." in ran.out
         results = shell.run("message", "delete", first, "bad", "--json").json()["results"]
         assert [result["status"] for result in results][1] == 404
 

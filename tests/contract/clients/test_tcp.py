@@ -376,7 +376,7 @@ def test_the_command_line_here_and_there(post_office: PostOffice) -> None:
     assert run(here, "keys", "new", "laptop", "--out", "other.key").returncode == 4
     assert run(here, "keys", "new", "x", "--any", "--operator").returncode == 2
     assert run(here, "keys", "new", "a b").returncode == 2
-    assert "speaks for the sessions it starts" in run(here, "keys", "list").stdout
+    assert "the sessions it starts" in run(here, "keys", "list").stdout
     there = far_environ(post_office, address, path)
     queued = run({**there, "MAESTRO_SESSION_ID": "carl"}, "send", "--to", "ann", "-m", "early")
     assert queued.returncode == 0

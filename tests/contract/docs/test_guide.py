@@ -3,6 +3,9 @@
 A fence names the terminal of a block: ```sh alice. With `fails=3`, the block's last command ends with exit code 3. A
 ```text fence after the block has its output; `…` stands for any text, and on a line of its own for any lines. A block
 with `skip=REASON` does not run; the reasons are listed here. The port of the examples is replaced by a free one.
+
+Each page is played twice in one home: the second time its names, its mail, its files and its hooks are there already,
+and the terminals of the first time are closed.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,9 +33,12 @@ if TYPE_CHECKING:
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 GUIDE = os.path.join(ROOT, "docs", "guide")
+TOUR = "how-do-i-get-mail-between-two-agents-in-a-minute.md"
 PAGES = sorted(name for name in os.listdir(GUIDE) if name.endswith(".md"))
+# What looks like an error code: a call of macOS, and variables of the agents.
+NO_CODES = {"F_FULLFSYNC", "CLICOLOR_FORCE", "NO_COLOR", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"}
 # Why a block can't run in a test.
-REASONS = {"made-by-the-readme", "needs-systemd", "opens-an-agent"}
+REASONS = {"installs-from-an-index", "needs-systemd", "opens-an-agent"}
 # The TCP port in the guide's examples; the next one is for notices. Another program may use it on this machine.
 EXAMPLE_PORT = "47610"
 
@@ -71,28 +76,31 @@ def blocks(page: str) -> list[Block]:
 
 
 class Terminal:
-    """One interactive bash process."""
+    """A window with a shell: a bash process that leads the session of its own terminal."""
 
     def __init__(self, environ: dict[str, str], directory: str) -> None:
+        self._screen, keyboard = os.openpty()
+        commands, typed = os.pipe()
+        self._typed = os.fdopen(typed, "w", encoding="utf-8")
         self._bash = subprocess.Popen(
-            ["bash", "--norc", "--noprofile"],
-            stdin=subprocess.PIPE,
+            ["setsid", "--ctty", "bash", "--norc", "--noprofile", f"/dev/fd/{commands}"],
+            stdin=keyboard,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environ,
             cwd=directory,
             text=True,
+            pass_fds=[commands],
         )
+        os.close(keyboard)
+        os.close(commands)
 
     def run(self, commands: str) -> tuple[list[str], str]:
         """Run commands. Returns the exit codes of those that failed, and the output of all of them."""
         mark = uuid.uuid4().hex
-        assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        self._bash.stdin.write(
-            f"trap 'echo \"{mark} failed $?\"' ERR\n{commands}\ntrap - ERR; echo; echo {mark} done\n"
-        )
-        self._bash.stdin.flush()
+        self._typed.write(f"trap 'echo \"{mark} failed $?\"' ERR\n{commands}\ntrap - ERR; echo; echo {mark} done\n")
+        self._typed.flush()
         failed: list[str] = []
         printed: list[str] = []
         for line in self._bash.stdout:
@@ -105,11 +113,11 @@ class Terminal:
         raise AssertionError(f"the shell ended: {''.join(printed)}")
 
     def close(self) -> None:
-        assert self._bash.stdin is not None
         assert self._bash.stdout is not None
-        self._bash.stdin.close()
+        self._typed.close()
         self._bash.wait(30)
         self._bash.stdout.close()
+        os.close(self._screen)
 
 
 @contextmanager
@@ -179,8 +187,11 @@ def play(page: str, environ: dict[str, str], port: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_each_command_prints_what_the_page_shows(page: str) -> None:
+    """Twice: a page must also work where it was played before."""
     with user_environ() as environ:
-        play(page, environ, str(free_ports()))
+        port = str(free_ports())
+        play(page, environ, port)
+        play(page, environ, port)
 
 
 def test_the_tour_works_word_for_word_on_two_days() -> None:
@@ -188,14 +199,10 @@ def test_the_tour_works_word_for_word_on_two_days() -> None:
     tomorrows = tomorrow()
     with user_environ() as environ:
         port = str(free_ports())
-        play("tour.md", environ, port)
+        play(TOUR, environ, port)
         # The evening: terminals are closed, and the machine is switched off.
         subprocess.run(["maestro", "down"], env=environ, check=True, capture_output=True)
-        play("tour.md", {**environ, **tomorrows}, port)
-        # And soon again, with the terminals of the same evening closed. The page's key has the second in it, and the
-        # machine plays the page faster than that, so the same key would rightly send nothing twice.
-        time.sleep(1.0)
-        play("tour.md", {**environ, **tomorrows}, port)
+        play(TOUR, {**environ, **tomorrows}, port)
 
 
 def tomorrow() -> dict[str, str]:
@@ -214,13 +221,4 @@ def test_most_blocks_run() -> None:
 def test_each_error_code_exists(page: str) -> None:
     with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
         named = re.findall(r"`([A-Z]{3,}(?:_[A-Z]+)+)`", file.read())
-    assert {code for code in named if not code.startswith("MAESTRO_")} - set(CODES) <= {"F_FULLFSYNC"}
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_each_link_has_a_target(page: str) -> None:
-    with open(os.path.join(GUIDE, page), encoding="utf-8") as file:
-        targets = re.findall(r"\]\(([^)#]+)", file.read())
-    for target in targets:
-        if "://" not in target:
-            assert os.path.exists(os.path.join(GUIDE, target)), target
+    assert {code for code in named if not code.startswith("MAESTRO_")} - set(CODES) <= NO_CODES

@@ -1,4 +1,4 @@
-"""README.md: its commands exist, CI finds its first two commands, and its tables match the code."""
+"""README.md and the reference behind it: commands exist, CI finds its two commands, and tables match the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_cli import exit_codes
+from maestro_cli import command_table, exit_codes
 from maestro_cli.hooks.agents import AGENTS
 from maestro_schemas import http_limits, limits
 
@@ -29,22 +29,40 @@ def read(*path: str) -> str:
 
 
 README = read("README.md")
+COMMANDS = read("docs", "guide", "commands.md")
+SETTINGS = read("docs", "guide", "settings.md")
+DEVELOPMENT = read("docs", "development.md")
+GROUPS = {group.name for group in command_table.GROUPS}
+PAGES = ("README.md", os.path.join("docs", "development.md"))
 
 
-def blocks(language: str) -> list[str]:
+def blocks(page: str, language: str) -> list[str]:
     """The code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def rows() -> list[list[str]]:
+    """Each command in the first column of the reference's tables."""
+    found = []
+    for row in re.findall(r"^\| (`maestro .*?) \|", COMMANDS, flags=re.MULTILINE):
+        first, *others = (shlex.split(words) for words in re.findall(r"`([^`]+)`", row))
+        found.append(first)
+        found += [other if len(other) > 1 else [*first[:-1], *other] for other in others]
+    return found
 
 
 def commands() -> list[list[str]]:
-    """Each call of `maestro` in README: in the shell blocks, and in the first column of the tables."""
-    calls = re.findall(r"(?<![\w./-])maestro (?:\"[^\"]*\"|[^\"&|#)\n])*", "".join(blocks("sh")))
-    found = [shlex.split(call) for call in calls]
-    for row in re.findall(r"^\| (`maestro .*?) \|", README, flags=re.MULTILINE):
-        first, *others = re.findall(r"`([^`]+)`", row)
-        found.append(first.split())
-        found += [other.split() if " " in other else [*first.split()[:-1], other] for other in others]
-    return found
+    """Each call of `maestro` in README's shell blocks, and each row of the reference."""
+    calls = re.findall(r"(?<![\w./-])maestro (?:\"[^\"]*\"|[^\"&|#)\n])*", "".join(blocks(README, "sh")))
+    return [*(shlex.split(call) for call in calls), *rows()]
+
+
+def words_of(call: list[str]) -> list[str]:
+    """The words that name the command: one, or two where the first is that of a group."""
+    names = call[1:2] if call[1:] and not call[1].startswith("-") else []
+    if names and names[0] in GROUPS and call[2:] and call[2] not in AGENTS and not call[2].startswith("-"):
+        names.append(call[2])
+    return names
 
 
 def marked(name: str) -> str:
@@ -56,11 +74,7 @@ def marked(name: str) -> str:
 
 @pytest.mark.parametrize("call", commands(), ids=" ".join)
 def test_each_command_exists_and_has_the_options_shown(call: list[str]) -> None:
-    names = []
-    for word in call[1:]:
-        if not re.fullmatch(r"[a-z]+", word) or word in AGENTS:
-            break
-        names.append(word)
+    names = words_of(call)
     done = subprocess.run(
         [sys.executable, "-m", "maestro_cli", *names, "--help"], capture_output=True, text=True, check=False
     )
@@ -70,8 +84,9 @@ def test_each_command_exists_and_has_the_options_shown(call: list[str]) -> None:
         assert re.search(rf"(^|\s){option}\b", done.stdout), f"{option} is not an option of {' '.join(names)}"
 
 
-def test_there_are_commands_to_check() -> None:
-    assert len(commands()) > 20
+def test_each_command_has_its_row_in_the_reference() -> None:
+    documented = {tuple(words_of(call)) for call in rows()}
+    assert {words for words, _ in command_table.every_command()} <= documented
 
 
 def test_the_first_two_commands_are_complete() -> None:
@@ -85,7 +100,7 @@ def test_the_first_two_commands_are_complete() -> None:
 
 
 def test_the_exit_codes() -> None:
-    section = README.split("### Exit codes")[1].split("\n###")[0]
+    section = COMMANDS.split("## Exit codes")[1].split("\n##")[0]
     documented = {
         int(number): meaning for number, meaning in re.findall(r"^\| (\d+) \| (.+?) \|$", section, re.MULTILINE)
     }
@@ -106,26 +121,34 @@ def test_each_variable_that_the_code_reads_is_documented() -> None:
     known |= {f"MAESTRO_HTTP_{name.upper()}" for name in (*http_limits.DOCS, *http_limits.FRONT_DOCS)}
     known |= {name.removesuffix("_MS") for name in known}
     read_by_code = {name for name in re.findall(r'"(MAESTRO_[A-Z_]*[A-Z])"', code) if name not in known}
-    documented = set(re.findall(r"`(MAESTRO_[A-Z_]+)`", README))
+    documented = set(re.findall(r"`(MAESTRO_[A-Z_]+)`", COMMANDS))
     assert read_by_code <= documented
     assert documented <= read_by_code | known
 
 
 def test_each_default_is_that_of_the_code() -> None:
     found = limits.Limits()
-    documented = re.search(r"By default a message .*?\.\s+`maestro status`", README, re.DOTALL)
+    documented = re.search(r"By default a message .*?\.\s+`maestro status --all`", SETTINGS, re.DOTALL)
     assert documented is not None
     numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", documented[0])]
     assert numbers == [found.text_chars_max, found.rate_limit, found.pending_max, found.retention_ms // 86_400_000]
 
 
-def test_each_link_has_a_target() -> None:
-    for target in re.findall(r"\]\(([^)#]+)", README):
-        assert os.path.exists(os.path.join(ROOT, target)), target
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_has_a_target(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", read(page)):
+        if "://" not in target:
+            assert os.path.exists(os.path.join(ROOT, os.path.dirname(page), target)), target
+
+
+def test_the_readme_is_a_screen_and_a_half() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 90
+    assert max(len(line) for line in lines if not line.startswith("|")) <= 102
 
 
 def test_the_program_runs(open_office: PostOffice) -> None:
-    [program] = blocks("python")
+    [program] = blocks(DEVELOPMENT, "python")
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**open_office.environ, "MAESTRO_SESSION_ID": "ann"},

@@ -206,7 +206,7 @@ def test_an_error_is_in_words(gateway: Gateway) -> None:
     text, failed = called(gateway, "ann", "send", to="nowhere", message="x")
     assert failed
     assert "(RECEIVER_NOT_FOUND)" in text
-    assert "`sessions` lists who is here" in text
+    assert "Here: " in text
     text, failed = called(gateway, "ann", "inbox", wait_s=51)
     assert failed
     assert "51" in text

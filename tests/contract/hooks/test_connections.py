@@ -134,16 +134,17 @@ def person(person: Shell) -> Shell:
 def test_a_start_with_a_new_session(person: Shell) -> None:
     person.done("up", "--no-http")
     cost = cost_of(person, "SessionStart", session_id="agent-1")
-    # The session that a hook makes has a new id, so the broker is asked for it once.
-    assert cost == (1, ["session.get", "session.start", "inbox"])
+    # The session that a hook makes has a new id, so the broker is asked for it once. The introduction says who else
+    # is here.
+    assert cost == (1, ["session.get", "session.start", "presence", "inbox"])
     again = cost_of(person, "SessionStart", session_id="agent-1", source="resume")
-    assert again == (1, ["session.get", "session.touch", "inbox"])
+    assert again == (1, ["session.get", "session.touch", "presence", "inbox"])
     assert cost_of(person, "SessionEnd", session_id="agent-1") == (1, ["session.end"])
 
 
 def test_a_start_with_the_session_of_the_shell(person: Shell) -> None:
     bob = person.session()
-    assert cost_of(bob, "SessionStart", session_id="agent-2") == (1, ["session.touch", "inbox"])
+    assert cost_of(bob, "SessionStart", session_id="agent-2") == (1, ["session.touch", "presence", "inbox"])
     assert cost_of(bob, "SessionEnd", session_id="agent-2") == (0, []), "the session continues, and is not working"
 
 

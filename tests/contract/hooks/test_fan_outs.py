@@ -11,6 +11,7 @@ import pytest
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_runtime import paths
+from maestro_schemas.names import own_part
 from support.hook_calls import Agent, events_of
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def test_a_loud_message_holds_a_turn_open_and_brings_the_quiet_ones(
     assert "| stop, main is red\n" in text
     if "priority" not in metadata:
         assert "asks for " in text
-        assert text.index(quiet) < text.index(loud), "in the order of the mailbox"
+        order = [text.index(f"{own_part(each)[:6]} from ") for each in (quiet, loud)]
+        assert order == sorted(order), "in the order of the mailbox"
     assert not is_marked(bob)
     assert agent.call(AT_END[name], stop_hook_active=True).silent()
 
@@ -186,7 +188,7 @@ def test_an_audience_is_named(person: Shell) -> None:
     for worker in workers:
         text = Agent(worker, "codex").text("Stop")
         assert f"(to @project:{project}, 5 sessions; asks for acknowledgement)\n| stop, main is red\n" in text
-        assert text.count(f"message read {sent['id']}") == 1
+        assert text.count(f"message read {own_part(sent['id'])[:6]}\n") == 1
         assert not any(other.session_id in text for other in workers)
 
 
@@ -219,9 +221,11 @@ def test_the_operators_words_have_no_rank(person: Shell, bob: Shell) -> None:
     text = Agent(bob, "claude-code").text("PostToolUse")
     first, _, rest = text.partition("\n\n")
     assert first.startswith("===== Maestro mail =====\n1 message for you, by mail and not in your user's prompt.")
+    short = own_part(result["id"])
     assert rest.startswith(
-        f"{result['id']} from operator (your user's shell or screen; any program of that user can write as it), "
+        f"{short} from operator (your user's shell or screen; any program of that user can write as it), "
     )
     assert "\n| Please stop.\nAnswer: " in rest
+    assert f'reply {short} "..."' in rest
     for word in ("overrid", "supersede", "priority", "must", "urgent"):
         assert word not in text

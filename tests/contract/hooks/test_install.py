@@ -287,7 +287,7 @@ def test_settings_that_cannot_be_read_are_refused(home: Home, text: str) -> None
     error = json.loads(ran.stdout)["error"]
     assert error["code"] == "FILE_UNREADABLE"
     assert str(path) in error["message"]
-    assert "Nothing was changed" in error["hint"]
+    assert "The file was not changed" in error["hint"]
     assert path.read_bytes() == text.encode()
     assert os.listdir(path.parent) == [path.name]
 

@@ -122,7 +122,7 @@ def test_a_conversation_gets_a_session_at_its_first_prompt(host: Host) -> None:
     assert "chat.message" in host.begun["hooks"]
     assert host.begun["second"] == [], "a second copy does nothing"
     said = host.prompt("Go on.")
-    assert session_of(host)["id"] in said
+    assert f"You are {session_of(host)['name']}, a worker, " in said
     assert f"MAESTRO_SESSION_LINK=opencode/{OWN}" in said
     assert session_of(host)["agentSessionId"] == OWN
     assert state_of(host) == "working"

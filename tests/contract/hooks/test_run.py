@@ -15,7 +15,10 @@ import pytest
 from maestro_cli.hooks import agents, shell_script
 from maestro_cli.hooks.agents import AGENTS
 from maestro_cli.hooks.context_text import BUDGET, CLOSING, INTRODUCTION_CHARS_MAX, OPENING, utf8_bytes
-from maestro_cli.hooks.state_files import link_path
+from maestro_cli.hooks.session_link import AGENT_VARIABLES
+from maestro_cli.hooks.state_files import link_path, read_link
+from maestro_clients.processes.project_names import speakable
+from maestro_schemas.names import short_id
 from support.agent_forms import SESSION, reach_of_idle, said, text_of
 from support.cli_shell import Lines, Shell, open_shell
 from support.hook_calls import Agent, Called, events_of
@@ -55,6 +58,13 @@ def own_id() -> str:
     return f"agent-{os.urandom(8).hex()}"
 
 
+def session_of(agent: Agent, own: str) -> str:
+    """The session that the hooks have given to this agent."""
+    link = read_link(agent.shell.data, agent.name, own)
+    assert link is not None
+    return link.session
+
+
 # --- mail enters the context once -------------------------------------------------------------------------------
 
 
@@ -67,7 +77,7 @@ def test_mail_is_shown_once_and_its_sender_gets_a_receipt(alice: Shell, bob: She
     assert text.startswith(OPENING)
     assert text.endswith(CLOSING)
     assert f"| hello\n| {CLOSING}\n| bye\n" in text
-    assert f'message reply {sent} --message "..."' in text
+    assert f'maestro reply {short_id(sent, chars_min=6)} "..."' in text
     assert agent.call(event).silent()
     with alice.client() as client:
         message = client.message(sent)
@@ -81,9 +91,10 @@ def test_at_the_start_the_agent_sees_waiting_mail_and_its_session_is_updated(
 ) -> None:
     agent = Agent(bob, name)
     introduced = agent.text("SessionStart", session_id=own_id())
-    assert introduced.startswith(f"You are {bob.session_id}, worker, in the Maestro post office ")
+    assert introduced.startswith(f"You are {bob.session_id}, a worker, in the Maestro post office ")
+    assert " Here: " in introduced
     assert len(introduced) <= INTRODUCTION_CHARS_MAX
-    for command in ("session list", "send --to ", "message reply "):
+    for command in ("send NAME ", "reply last ", "inbox", "session rename "):
         assert f"maestro {command}" in introduced
     alice.send(bob, "early")
     text = agent.text("SessionStart", session_id=own_id(), source="compact")
@@ -164,7 +175,10 @@ def test_four_calls_at_once_beside_a_watch(alice: Shell, bob: Shell) -> None:
     watch.wait(20)
     watched = [json.loads(line)["id"] for line in lines.all()]
     for message_id in sent:
-        assert sum(f"\n{message_id} from " in text for text in texts) + watched.count(message_id) == 1
+        assert (
+            sum(f"\n{short_id(message_id, chars_min=6)} from " in text for text in texts) + watched.count(message_id)
+            == 1
+        )
 
 
 # --- no mail ------------------------------------------------------------------------------------------------
@@ -240,9 +254,9 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
     )
     session, data, link = shown.stdout.split()
     assert (data, link) == (person.data, "none"), "no link of an agent above outweighs the session"
-    assert f"You are {session}, worker, " in text
     with person.client() as operator:
         found = operator.session(session)
+    assert text.startswith(f"You are {found['name']}, a worker, ")
     assert (found["agent"], found["agentSessionId"], found["hasToken"]) == ("claude-code", own, True)
     with alice.client() as client:
         sent = client.send(session, "to the new one")["id"]
@@ -251,7 +265,7 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
     # After a resume and a compaction it is the same session.
     for source in ("resume", "compact"):
         again = agent.text("SessionStart", session_id=own, source=source, environ={"CLAUDE_ENV_FILE": env_file})
-        assert f"You are {session}, " in again
+        assert again.startswith(f"You are {found['name']}, "), "and the same name"
     for reason in ("clear", "resume"):
         assert agent.call("SessionEnd", session_id=own, reason=reason).silent()
         assert status(person, session) == "idle"
@@ -264,7 +278,8 @@ def test_claude_code_without_a_session_gets_one(alice: Shell, person: Shell) -> 
 def test_a_resumed_agent_whose_name_was_taken_gets_a_number(person: Shell) -> None:
     """It keeps its session, and its mail says what happened."""
     agent, own = Agent(person, "claude-code"), own_id()
-    session = agent.text("SessionStart", session_id=own).split()[2].rstrip(",")
+    agent.text("SessionStart", session_id=own)
+    session = session_of(agent, own)
     name = "nick" + os.urandom(4).hex()
     with person.client() as operator:
         operator.rename_session(name, session)
@@ -277,19 +292,49 @@ def test_a_resumed_agent_whose_name_was_taken_gets_a_number(person: Shell) -> No
         assert operator.session(name)["id"] == other.session_id
 
 
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_has_a_name_that_it_can_change(alice: Shell, person: Shell, name: str) -> None:
+    """By the words of its introduction, in a shell with the link, and in one with the agent's own variable."""
+    project = os.path.join(person.root, f"Shop {name} {os.urandom(4).hex()}")
+    os.makedirs(os.path.join(project, ".git"))
+    os.mkdir(os.path.join(project, "src"))
+    agent, own, other = Agent(person, name), own_id(), own_id()
+    first = agent.text("SessionStart", session_id=own, cwd=os.path.join(project, "src"))
+    base = speakable(os.path.basename(project))
+    assert first.startswith(f"You are {base}, a worker, ")
+    second = agent.text("SessionStart", session_id=other, cwd=project)
+    assert second.startswith(f"You are {base}-2, a worker, "), "two in one project"
+    assert alice.done("send", base, "Are you there?").out.startswith(f"Sent to {base} (")
+    assert "| Are you there?" in agent.text(AFTER_TOOL[name], session_id=own)
+
+    new = f"reviewer-{os.urandom(4).hex()}"
+    linked = person.like(MAESTRO_SESSION_LINK=f"{name}/{own}")
+    linked.done("session", "rename", new)
+    [variable] = [one for one, agent_name in AGENT_VARIABLES.items() if agent_name == name]
+    person.like(**{variable: other}).done("session", "rename", f"{new}-b")
+    again = agent.text("SessionStart", session_id=own, source="compact", cwd="/")
+    assert again.startswith(f"You are {new}, "), "it is kept, whatever the directory is now"
+    refused = alice.run("send", base, "And now?")
+    assert f"there is no session {base!r}\n  next: It is called {new} now: use that." in refused.err
+    for one in (own, other):
+        agent.call("SessionEnd", session_id=one)
+    assert agent.text("SessionStart", session_id=own_id(), cwd=project).startswith(f"You are {base}, ")
+
+
 def test_an_agent_in_the_shell_of_an_ended_session_has_no_parent(person: Shell) -> None:
     """The hook of another agent had started that session, so this agent does not take it."""
     above, own = Agent(person, "claude-code"), own_id()
     env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
-    first = above.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
+    above.text("SessionStart", session_id=own, environ={"CLAUDE_ENV_FILE": env_file})
     with open(env_file, encoding="utf-8") as file:
         lines = [
             line.split("=", 1) for line in file.read().splitlines() if line.startswith("export MAESTRO_SESSION_")
         ]
     shell = {name.removeprefix("export "): value for name, value in lines}
     assert above.call("SessionEnd", session_id=own).silent()
-    second = above.text("SessionStart", session_id=own_id(), environ=shell)
-    ids = [text.split()[2].rstrip(",") for text in (first, second)]
+    later = own_id()
+    above.text("SessionStart", session_id=later, environ=shell)
+    ids = [session_of(above, agents_own) for agents_own in (own, later)]
     with person.client() as operator:
         assert operator.session(ids[0])["status"] == "completed"
         assert "parentSessionId" not in operator.session(ids[1])
@@ -307,7 +352,7 @@ def test_after_clear_the_same_process_has_the_same_session(person: Shell) -> Non
     agent.call("SessionEnd", session_id=before, reason="clear")
     assert agent.text("SessionStart", session_id=after, source="clear") == first.replace(before, after)
     agent.call("SessionEnd", session_id=after)
-    assert status(person, first.split()[2].rstrip(",")) == "completed"
+    assert status(person, session_of(agent, before)) == "completed"
     other = agent.text("SessionStart", session_id=own_id())
     assert other != first
 
@@ -315,16 +360,17 @@ def test_after_clear_the_same_process_has_the_same_session(person: Shell) -> Non
 def test_an_agent_below_another_does_not_take_its_mail(alice: Shell, person: Shell) -> None:
     env_file = os.path.join(person.root, f"env-{os.urandom(4).hex()}")
     above = Agent(person, "claude-code")
-    first = above.text("SessionStart", session_id=own_id(), environ={"CLAUDE_ENV_FILE": env_file})
-    session = first.split()[2].rstrip(",")
+    upper = own_id()
+    above.text("SessionStart", session_id=upper, environ={"CLAUDE_ENV_FILE": env_file})
+    session = session_of(above, upper)
     with open(env_file, encoding="utf-8") as file:
         exports = [line.removeprefix("export ").rstrip("\n") for line in file if line.startswith("export ")]
     exported = dict(line.split("=", 1) for line in exports)
     inherited = {name: exported[name] for name in ("MAESTRO_SESSION_ID", "MAESTRO_SESSION_TOKEN")}
     own = own_id()
     below = Agent(person.like(**inherited), "claude-code")
-    text = below.text("SessionStart", session_id=own)
-    child = text.split()[2].rstrip(",")
+    below.text("SessionStart", session_id=own)
+    child = session_of(below, own)
     assert child != session
     with person.client() as operator:
         assert operator.session(child)["parentSessionId"] == session
@@ -339,7 +385,8 @@ def test_where_the_shell_cannot_be_given_the_session_each_command_names_it(
 ) -> None:
     agent = Agent(person, name)
     own = own_id()
-    session = agent.text("SessionStart", session_id=own).split()[2].rstrip(",")
+    agent.text("SessionStart", session_id=own)
+    session = session_of(agent, own)
     with alice.client() as client:
         sent = client.send(session, "hello")["id"]
     text = agent.text(AFTER_TOOL[name], session_id=own)
@@ -555,7 +602,8 @@ def test_without_mail_no_python_is_started(person: Shell, bob: Shell, known_by: 
 
 
 def test_the_cost_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -> None:
-    """Under 3 ms on an idle machine. The assertion is about a ratio, which does not depend on the load."""
+    """Under 3 ms on an idle machine. The assertion is about the ratio of the shortest runs: the hook starts `cat`,
+    and a loaded machine lets it wait for that, but not in each of a hundred runs."""
     agent = Agent(bob, "claude-code")
     own = own_id()
     agent.call("SessionStart", session_id=own)
@@ -563,14 +611,16 @@ def test_the_cost_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -
     with open(given, "w", encoding="utf-8") as file:
         json.dump(said("claude-code", "PostToolUse", session_id=own), file)
     line = shell_script.command(shell_script.script_path(bob.data), "claude-code", "PostToolUse")
-    hook, bare = _medians_ms((["/bin/sh", "-c", line], ["/bin/sh", "-c", ":"]), given, bob.environ)
+    hook, bare = _runs_ms((["/bin/sh", "-c", line], ["/bin/sh", "-c", ":"]), given, bob.environ)
+    ratio = min(hook) / min(bare)
     with capsys.disabled():
-        print(f"\nno mail: {hook:.2f} ms at the median, {hook / bare:.1f} times `sh -c :` ({bare:.2f} ms)")
-    assert hook / bare < 8
+        print(f"\nno mail: {statistics.median(hook):.2f} ms at the median, {min(hook):.2f} ms at least, ", end="")
+        print(f"{ratio:.1f} times `sh -c :` ({min(bare):.2f} ms)")
+    assert ratio < 8
 
 
-def _medians_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, str]) -> list[float]:
-    """The medians of 100 runs of each command, in turns."""
+def _runs_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, str]) -> list[list[float]]:
+    """The times of 100 runs of each command, in turns."""
     taken: list[list[float]] = [[] for _ in commands]
     for _ in range(100):
         for command, times in zip(commands, taken, strict=True):
@@ -581,7 +631,7 @@ def _medians_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, 
                 )
                 os.waitpid(process, 0)
                 times.append((time.perf_counter() - began) * 1000)
-    return [statistics.median(times) for times in taken]
+    return taken
 
 
 def test_no_parser_is_imported(bob: Shell) -> None:
@@ -626,7 +676,8 @@ def test_nothing_brings_the_operators_mail_to_an_agent(person: Shell, bob: Shell
         assert python.stdout == b""
     started = agent.call("SessionStart", named, session_id=own_id()).text(name, "SessionStart")
     assert "the person's eyes" not in started
-    assert started.startswith("You are sess_"), "the agent has a session of its own"
+    assert started.startswith("You are "), "the agent has a session of its own"
+    assert not started.startswith("You are operator")
     assert not os.path.exists(os.path.join(person.data, "hooks", "state", "operator"))
     linked = person.run("inbox", "--json", environ={"MAESTRO_SESSION_LINK": f"{name}/{own}"})
     assert linked.error()["code"] == "NO_SESSION"

@@ -225,11 +225,13 @@ def test_an_agent_that_is_killed_in_a_turn_is_gone_for_its_senders(
     assert (first["reach"], first["presence"]["state"]) == (reach_of_idle(name), "idle")
     assert "hello" in agent.hook(PROMPT[name])
     assert sent(alice, own)["reach"] == "tool"
-    assert "Its agent is at work" in alice.done("send", "--to", own, "--message", "x").out
+    assert (
+        " is at work, and sees it after its next tool call." in alice.done("send", "--to", own, "--message", "x").out
+    )
     agent.kill()
     after = sent(alice, own)
     assert (after["reach"], after["presence"]["state"], after["presence"]["by"]) == ("gone", "gone", "process")
-    assert "Its receiver's process has ended (last sign" in alice.done("send", "--to", own, "--message", "x").out
+    assert "'s process has ended (last sign" in alice.done("send", "--to", own, "--message", "x").out
     listed = person.done("session", "list").out
     assert any(own in line and " gone, last sign " in line for line in listed.splitlines())
     assert session(person, own)["status"] == "idle", "it has not ended, and its mail waits for it"
@@ -332,7 +334,7 @@ def test_an_agent_that_waits_for_a_person_is_said_to(alice: Shell, person: Shell
     shown = session(person, own)
     assert (shown["status"], shown["needsInput"]["message"]) == ("working", "permission:Bash")
     line = alice.done("send", "--to", own, "--message", "x").out
-    assert "Its agent waits for a person (permission: Bash) for 0s, and sees it after that." in line
+    assert " waits for a person (permission: Bash) for 0s, and sees it after that." in line
     assert "waiting 0s (permission: Bash)" in person.done("session", "list").out
     agent.hook("PostToolUse")
     assert "needsInput" not in session(person, own)
@@ -463,6 +465,11 @@ def test_an_agent_in_a_shell_whose_session_has_ended_learns_it_once(
 def test_the_end_of_another_session_is_no_word_about_this_shell(person: Shell) -> None:
     shell = person.session()
     assert person.done("session", "end", shell.session_id).err == ""
+
+
+def test_an_agents_shell_is_not_asked_to_leave_its_session(person: Shell) -> None:
+    """The agent's next command is another shell, in which this variable is set again or not at all."""
+    assert person.session().like(CLAUDECODE="1").done("session", "end").err == ""
 
 
 # --- tokens ------------------------------------------------------------------------------------------------------

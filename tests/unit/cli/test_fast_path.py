@@ -63,7 +63,7 @@ WELL_FORMED = [
     ["inbox", "-q"],
     ["inbox", "--quiet", "--json", "--mark-read"],
     ["inbox", "--limit", "10"],
-    ["inbox", "--limit=0"],
+    ["inbox", "--limit=1"],
     ["inbox", "-n", "3", "--watch", "--exec", "-x"],
     ["send", "--to", "bob", "--message", "x"],
     ["send", "--to", "bob", "--to", "bob", "-t", "@workers", "--message", "x", "--yes"],
@@ -87,6 +87,20 @@ WELL_FORMED = [
     ["message", "read"],
     ["message", "reply", "msg_1", "--message", "x"],
     ["message", "retry", "msg_1", "-t", "carol"],
+    ["send"],
+    ["send", "bob"],
+    ["send", "bob", "hello"],
+    ["send", "bob", "-"],
+    ["send", "@workers", "Stop, main is red.", "--priority", "high", "--yes"],
+    ["send", "--to", "bob", "hello"],
+    ["send", "--json", "bob", "two words", "--type", "request"],
+    ["session", "send", "bob", "- one\n- two"],
+    ["send", "bob", "--json is a word", "--json"],
+    ["reply", "last", "--to be sure"],
+    ["reply", "k3v9", "Done.", "--attach", "log.txt"],
+    ["message", "reply", "last", ""],
+    ["read"],
+    ["read", "last", "k3v9"],
     ["up", "--no-http", "--set", "a=b", "--set=c=d"],
     ["config", "show", "retention", "http.port"],
     ["completion", "bash", "--install"],
@@ -118,6 +132,8 @@ LEFT_TO_CYCLOPTS = [
     ["inbox", "--quiet=true"],
     ["inbox", "--limit"],
     ["inbox", "--limit", "many"],
+    ["inbox", "--limit=0"],
+    ["inbox", "--limit", "1000001"],
     ["inbox", "--limit", "-1"],
     ["inbox", "--limit", "1.5"],
     ["inbox", "--limit", "1e2"],
@@ -128,7 +144,12 @@ LEFT_TO_CYCLOPTS = [
     ["send", "--to", "bob", "--message"],
     ["send", "--to", "-b", "--message", "x"],
     ["send", "--to", "bob", "--id", "m1", "--id", "m1", "--message", "x"],
-    ["send", "--to", "bob", "hello"],
+    ["send", "bob", "fix", "the build"],
+    ["send", "bob", "-x"],
+    ["send", "bob", "--mesage", "x"],
+    ["send", "bob", "--", "-x"],
+    ["reply"],
+    ["reply", "last", "fine", "thanks"],
     ["send", "-tbob", "-m", "x"],
     ["send", "--to", "bob", "--message", "x", "--priority", "urgent"],
     ["send", "--to", "bob", "--message", "x", "--priority", "HIGH"],
@@ -157,6 +178,8 @@ WORDS = [
     "",
     "-",
     "--",
+    "- a",
+    "--help me",
     "-x",
     "a=b",
     "--help",
@@ -263,6 +286,8 @@ def test_a_text_that_looks_like_an_option_is_a_text(path: tuple[str, ...], spell
 
 def test_free_text_is_one_token_for_cyclopts() -> None:
     assert fast_path.text_joined(["send", "-t", "x", "-m", "--help"]) == ["send", "-t", "x", "-m=--help"]
-    assert fast_path.text_joined(["message", "reply", "x", "--file", "-"]) == ["message", "reply", "x", "--file=-"]
+    assert fast_path.text_joined(["message", "reply", "x", "--file", "-"]) == [
+        "message", "reply", "--file=-", "--", "x",
+    ]  # fmt: skip
     assert fast_path.text_joined(["send", "-m"]) == ["send", "-m"]
     assert fast_path.text_joined(["session", "list", "-m", "--help"]) == ["session", "list", "-m", "--help"]

@@ -70,11 +70,13 @@ def test_a_file_named_by_its_last_part_exists() -> None:
         (
             "cli/maestro_cli",
             (
+                "addressing",
                 "archive",
                 "commands",
                 "completion",
                 "demo",
                 "doctor",
+                "help",
                 "history",
                 "hooks",
                 "inbox",
@@ -83,6 +85,8 @@ def test_a_file_named_by_its_last_part_exists() -> None:
                 "presence",
                 "processes",
                 "sending",
+                "setup",
+                "shapes",
                 "templates",
                 "waking",
             ),

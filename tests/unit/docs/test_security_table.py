@@ -1,4 +1,4 @@
-"""The table of docs/guide/security.md: each row names a test that exists."""
+"""The table of docs/guide/rights.md: each row names a test that exists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 ROWS = re.findall(
     r"^\| ([^|]+) \| [^|]+ \| [^|]+ \| `([^`]+)::([^`]+)` \|$",
-    (ROOT / "docs/guide/security.md").read_text("utf-8"),
+    (ROOT / "docs/guide/rights.md").read_text("utf-8"),
     re.MULTILINE,
 )
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from maestro_clients.protocol import commands
 from maestro_schemas import limits
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import DOCS, Limits, parse_duration_ms, parse_limit, resolve
+from maestro_schemas.limits import DOCS, Limits, check_number, parse_duration_ms, parse_limit, resolve
 
 DAY_MS = 86_400_000
 
@@ -321,3 +321,13 @@ def test_an_environment_switch() -> None:
         with pytest.raises(MaestroError, match="MAESTRO_AUTOSTART can't be") as caught:
             limits.switch("MAESTRO_AUTOSTART", {"MAESTRO_AUTOSTART": text}, default=True)
         assert "true, yes, on, 1, false, no, off, 0" in caught.value.message
+
+
+def test_a_number_below_its_range_is_refused_with_the_range() -> None:
+    check_number("limit", None, 1)
+    check_number("limit", 5_000, 1, 1_000)
+    with pytest.raises(MaestroError, match=r"^limit must be 1 to 1,000, not 0\n") as raised:
+        check_number("limit", 0, 1, 1_000)
+    assert (raised.value.limit, raised.value.actual) == (1, 0)
+    with pytest.raises(MaestroError, match=r"^before must be 1 or more, not -5\n"):
+        check_number("before", -5, 1)

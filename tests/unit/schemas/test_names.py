@@ -141,3 +141,22 @@ def test_ids_of_new_sessions(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "-a", "_a", "--help", "a b", "last", "Last", "\u00e4", "x" * 65])
 def test_ids_that_no_new_session_has(text: str) -> None:
     assert not names.is_new_session_id(text)
+
+
+@pytest.mark.parametrize(
+    ("message_id", "part"),
+    [
+        ("msg_1770536761607_k3v9x2m1a", "k3v9x2m1a"),
+        ("msg_1770536761607_k3v9x2m1a_2oztxul", "k3v9x2m1a"),
+        ("plan-7_2oztxul", "plan-7"),
+        ("plan-7", "plan-7"),
+        ("msg_1_2oztxul", "msg_1"),
+        ("a_b_c_2oztxul", "a_b_c"),
+        ("k_" + "0" * 40 + "_2oztxul", "k_" + "0" * 40),
+    ],
+)
+def test_the_own_part_of_an_id(message_id: str, part: str) -> None:
+    assert names.own_part(message_id) == part
+    assert names.id_begins(message_id, part)
+    assert names.id_begins(message_id, message_id[:5])
+    assert not names.id_begins(message_id, "2oztxul")

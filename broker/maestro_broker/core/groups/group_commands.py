@@ -6,7 +6,6 @@ so changes nothing and is no error, so that each can be repeated. One record has
 
 from __future__ import annotations
 
-import difflib
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,10 @@ from maestro_broker.core.model.records import GroupChanged, GroupDeleted
 from maestro_broker.core.sessions import session_rights
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.groups import Group, GroupMember
+from maestro_schemas.limits import check_number
 from maestro_schemas.names import AUDIENCE_SIGIL, DEFAULT_PROJECT, is_group_name, plain_name
 from maestro_schemas.replies import GroupDeletedReply, GroupReply, GroupShown, GroupsReply, MemberShown
+from maestro_schemas.texts.near_words import guess
 from maestro_schemas.texts.visible_text import one_line
 
 from . import group_rights
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 # Groups that an unknown name is compared with, and how many an error names.
 _COMPARED_MAX = 200
 _NAMED_MAX = 10
-_NEAR = 0.6
 _SHOWN_CHARS = 80
 # The bytes of a group in a reply beside its members, and those of a member, about.
 _GROUP_BYTES = 256
@@ -118,8 +118,7 @@ def list_groups(state: State, request: GroupList, context: RequestContext) -> Gr
     authorization.authenticate(state, request.who, context.now_ms)
     most = state.limits.sessions_reply_max
     limit = most if request.limit is None else request.limit
-    if limit < 1:
-        raise MaestroError("INVALID", f"limit can't be {limit}", f"Give a number from 1 to {most:,}.")
+    check_number("limit", limit, 1, most)
     project = None if request.project_id is None else plain_name(request.project_id)
     shown: list[GroupShown] = []
     size = 0
@@ -254,13 +253,12 @@ def _named(state: State, name: str) -> Group:
 
 def _no_group(state: State, name: str) -> MaestroError:
     known = list(islice(reversed(state.groups), _COMPARED_MAX))
-    near = difflib.get_close_matches(name[:_SHOWN_CHARS].lower(), known, n=3, cutoff=_NEAR)
-    guess = f"Did you mean {' or '.join(near)}? " if near else ""
+    near = guess(name, known, most=3)
     here = sorted(known)[:_NAMED_MAX]
     more = len(state.groups) - len(here)
     rest = f", and {more:,} more: `maestro group list`" if more else ""
     groups = f"Groups: {', '.join(here)}{rest}." if here else "There are none: `maestro group create NAME` makes one."
-    return MaestroError("GROUP_NOT_FOUND", f"there is no group {one_line(name)[:_SHOWN_CHARS]!r}", f"{guess}{groups}")
+    return MaestroError("GROUP_NOT_FOUND", f"there is no group {one_line(name)[:_SHOWN_CHARS]!r}", f"{near}{groups}")
 
 
 def _shown(state: State, group: Group, *, members: bool) -> GroupShown:

@@ -8,7 +8,6 @@ operator, who is always active, is in no list, and is never recorded.
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect_left, bisect_right, insort
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from maestro_schemas.names import (
     plain_name,
 )
 from maestro_schemas.sessions import Session, StoredSession
+from maestro_schemas.texts.near_words import guess
 from maestro_schemas.texts.visible_text import is_token
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from maestro_broker.core.validation import RateWindow
 
 _UNKNOWN_MAX = 64
+# Former names that are kept, in memory alone: a restart forgets them.
+_FORMER_MAX = 1_024
 # Sessions that an error names, and sessions that an unknown address is compared with: among 200 that takes 0.3 ms.
 _SHOWN_MAX = 10
 _SUGGESTED_FROM_MAX = 200
-# How much of two names must be the same: one wrong letter of three is near, `search` and `service` are not.
-_NEAR = 0.66
 _WHO_IS_HERE = "`maestro session list` shows who is here."
 _encode = msgspec.msgpack.Encoder().encode
 # The person who owns this post office. An orchestrator, so that every session may write to it, and of no project.
@@ -120,6 +120,8 @@ class SessionRegistry:
         # Unknown addresses with the suggestion for each. A suggestion takes 0.3 ms among 200 sessions, so a batch of
         # 256 messages to one unknown address would otherwise block the broker for 150 ms.
         self._unknown: dict[str, str] = {}
+        # Names that active sessions had before they were renamed, and whose each was.
+        self._former: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         # Sessions that were put or dropped since `take_changed`.
         self._changed: set[str] = set()
@@ -183,6 +185,7 @@ class SessionRegistry:
         found = self._by_id.get(session.id)
         if found is not None:
             self._unlist(found.session)
+            self._keep_former(found.session, session)
             found.take(stored)
         else:
             found = self._by_id[session.id] = SessionState(stored)
@@ -255,6 +258,9 @@ class SessionRegistry:
             )
         if by_id is not None:
             return by_id
+        renamed = self._by_id.get(self._former.get(name, ""))
+        if renamed is not None and renamed.active:
+            raise _no_session(not_found, address, f"It is called {_shown_address(renamed.session)} now: use that.")
         # Ended sessions are found by name too, so that a sender learns that the session has ended.
         ended = self._ended.get(name)
         if ended:
@@ -264,6 +270,16 @@ class SessionRegistry:
                 self._unknown.clear()
             self._unknown[address] = self._suggest(address)
         raise _no_session(not_found, address, self._unknown[address])
+
+    def _keep_former(self, before: Session, session: Session) -> None:
+        """Remember the name that an active session gives up."""
+        name = before.name
+        if name is None or name == session.name or not (before.active and session.active):
+            return
+        self._former.pop(name, None)
+        if len(self._former) >= _FORMER_MAX:
+            del self._former[next(iter(self._former))]
+        self._former[name] = session.id
 
     def _suggest(self, address: str) -> str:
         """The sessions that were started last, and those of them that look like the address."""
@@ -275,11 +291,10 @@ class SessionRegistry:
             return f"No session is active here. {_WHO_IS_HERE}"
         shown = list(dict.fromkeys(map(_shown_address, newest)))
         known = dict.fromkeys([*shown, *(session.id for session in newest)])
-        near = difflib.get_close_matches(address, known, n=3, cutoff=_NEAR)
-        guess = f"Did you mean {' or '.join(near)}? " if near else ""
+        near = guess(address, known, most=3)
         more = self.active_count - len(shown[:_SHOWN_MAX])
         rest = f", and {more:,} more: `maestro session list`" if more > 0 else ""
-        return f"{guess}Here: {', '.join(shown[:_SHOWN_MAX])}{rest}."
+        return f"{near}Here: {', '.join(shown[:_SHOWN_MAX])}{rest}."
 
     def _list(self, session: Session) -> None:
         self._unknown.clear()
@@ -291,6 +306,7 @@ class SessionRegistry:
         if session.active:
             if name is not None:
                 self._by_name.setdefault(name, {})[session.id] = None
+                self._former.pop(name, None)
             for alike in _likenesses(session):
                 self._alike.setdefault(alike, {})[session.id] = None
         elif name is not None:

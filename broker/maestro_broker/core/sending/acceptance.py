@@ -350,9 +350,10 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
         return fan_out.result(state, context, record, takers, refusals, whole=whole)
     reach, seen = presence.at_send(context, receiver, message)
     return SendResult(
-        id=message.id, status=201, to=message.receiver, original_to=original_to, seq=message.seq, created_at=now_ms,
-        expires_at=expires_at, chars_removed=removed, thread_id=metadata.thread_id, state="pending", reach=reach,
-        seen_at=receiver.last_activity_ms or None, presence=seen, message=message if whole else UNSET,
+        id=message.id, status=201, to=message.receiver, to_name=receiver.session.name, original_to=original_to,
+        seq=message.seq, created_at=now_ms, expires_at=expires_at, chars_removed=removed,
+        thread_id=metadata.thread_id, state="pending", reach=reach, seen_at=receiver.last_activity_ms or None,
+        presence=seen, message=message if whole else UNSET,
     )  # fmt: skip
 
 

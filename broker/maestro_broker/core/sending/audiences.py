@@ -7,7 +7,6 @@ sender is not in its own.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from msgspec import Struct
 from maestro_broker.core import validation
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import AUDIENCE_SIGIL, AUDIENCE_WORDS, plain_name
+from maestro_schemas.texts.near_words import guess
 from maestro_schemas.texts.visible_text import one_line
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from maestro_schemas.sessions import Session
 
 _PROJECT = "project"
-_NEAR = 0.6
 # How many groups an error names.
 _NAMED_MAX = 10
 _CHILDREN = "children"
@@ -148,13 +147,10 @@ def no_group(address: str, groups: dict[str, Group]) -> MaestroError:
     """The error for an address with `@` that is neither an audience nor a group."""
     words = [f"@{word}" for word in sorted(AUDIENCE_WORDS)]
     named = sorted(groups)[:_NAMED_MAX]
-    near = difflib.get_close_matches(
-        address[1:65].lower(), [*(word[1:] for word in words), *named], n=1, cutoff=_NEAR
-    )
-    guess = f"Did you mean @{near[0]}? " if near else ""
+    near = guess(address[1:], [*(word[1:] for word in words), *named], form="@{}")
     here = f"groups: {', '.join(f'@{name}' for name in named)}" if named else "there are no groups"
     return MaestroError(
-        "GROUP_NOT_FOUND", f"there is no group {_shown(address)}", f"{guess}Audiences: {', '.join(words)}; {here}."
+        "GROUP_NOT_FOUND", f"there is no group {_shown(address)}", f"{near}Audiences: {', '.join(words)}; {here}."
     )
 
 

@@ -54,6 +54,7 @@ def answer(state: State, sender: SessionState, outgoing: Outgoing, known: SentMe
             id=message.id,
             status=200,
             to=message.receiver,
+            to_name=state.sessions.name_of(message.receiver),
             original_to=message.original_to,
             seq=message.seq,
             created_at=message.created_at,

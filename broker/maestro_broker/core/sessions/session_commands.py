@@ -13,7 +13,6 @@ from msgspec.structs import replace
 
 from maestro_broker.core import authorization, presence, validation
 from maestro_broker.core.model.records import SessionChanged
-from maestro_broker.core.sending import acceptance
 from maestro_schemas import limits
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.names import DEFAULT_PROJECT, OPERATOR, is_id, plain_name
@@ -21,7 +20,7 @@ from maestro_schemas.replies import SessionReply, SessionsReply
 from maestro_schemas.sessions import ACTIVE, Session, SessionNote, StoredSession
 from maestro_schemas.texts import json_bytes
 
-from . import session_pages, session_rights
+from . import session_names, session_pages, session_rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,15 +89,15 @@ def start(state: State, request: SessionStart, context: RequestContext) -> Sessi
     session_rights.count_start(state, context, asking)
     if old is not None and old.session.active and replaces_itself:
         ending = [old, *ending]
-    _give_way(state, rivals, ending, request.id, now_ms)
+    _give_way(state, rivals, ending, request.id, now_ms, base=request.name_base)
     before = session.name
     if before is not None and state.sessions.holders(before, request.id):
-        stored = _with_name(stored, _free_name(state, before, request.id))
+        stored = _with_name(stored, session_names.instead(state, before, request.id))
     change: Literal["started", "changed"] = "started" if begins else "changed"
     was = old.session.status if old is not None else None
     state.apply(SessionChanged(now_ms, change, stored, was), None)
     if stored.session.name != before:
-        _tell_of_name(state, request.id, before, stored.session.name, now_ms)
+        session_names.tell_of_change(state, request.id, before, stored.session.name, now_ms)
     return SessionReply(_current(state, request.id))
 
 
@@ -108,15 +107,21 @@ def end(state: State, request: SessionEnd, context: RequestContext) -> SessionRe
     asking = authorization.authenticate(state, request.who, now_ms)
     found = authorization.recorded_session(state, asking, request.id)
     session = found.session
-    if not session_rights.may_end(context, asking, found):
+    if not (session_rights.may_end(context, asking, found) or _may_clear(context, asking, found)):
         raise MaestroError(
             "FORBIDDEN",
             f"{asking.session.id if asking else OPERATOR} may not end session {session.id}",
-            f"A session is ended by itself, or by its parent. {OPERATOR_MAY}",
+            "A session is ended by itself, by its parent, or by an orchestrator of its project once its process is "
+            f"gone. {OPERATOR_MAY}",
         )
     if session.active:
         _end(state, found, request.status, now_ms)
     return SessionReply(found.public())
+
+
+def _may_clear(context: RequestContext, asking: SessionState | None, found: SessionState) -> bool:
+    """An orchestrator of the project clears away what a killed process has left."""
+    return session_rights.may_change_rights(context, asking, found) and session_rights.runs(context, found) is False
 
 
 def rename(state: State, request: SessionRename, context: RequestContext) -> SessionReply:
@@ -266,6 +271,9 @@ def _started(
     project = project or (parent.project_id if parent else DEFAULT_PROJECT)
     token_hash = validation.token_hash(request.token) if request.token is not None else None
     token_hash = token_hash or (old.token_hash if old is not None else None)
+    base = request.name_base
+    if base is not None and request.name is None and (before is None or before.name is None):
+        base = session_names.based(state, context, base, request.id)
     # A process belongs to one start.
     pid, pid_start = _process(request, context, None if begins else before)
     session = Session(
@@ -275,7 +283,7 @@ def _started(
         status=request.status if before is None or begins else before.status,
         started_at=now_ms if before is None or begins else before.started_at,
         last_activity=now_ms if before is None or begins else before.last_activity,
-        name=request.name or (before.name if before else None),
+        name=request.name or (before.name if before else None) or base,
         parent_session_id=parent.id if parent else (before.parent_session_id if before else None),
         task_ids=tuple(request.task_ids) or (before.task_ids if before else ()),
         needs_input=None if before is None or begins else before.needs_input,
@@ -332,42 +340,27 @@ def _to_end(
     return [rival.found for rival in rivals if rival.alive is not False or rival.text == rival.found.session.id]
 
 
-def _give_way(state: State, rivals: list[_Rival], ending: list[SessionState], session_id: str, now_ms: int) -> None:
+def _give_way(
+    state: State,
+    rivals: list[_Rival],
+    ending: list[SessionState],
+    session_id: str,
+    now_ms: int,
+    *,
+    base: str | None = None,
+) -> None:
     for found in ending:
         _end(state, found, "stopped", now_ms)
     for rival in rivals:
         session = rival.found.session
         if session.active and session.name is not None:
-            name = _free_name(state, session.name, session_id)
+            name = session_names.instead(state, session.name, session_id, base)
             _change(state, rival.found, replace(session, name=name), now_ms)
-            _tell_of_name(state, session.id, session.name, name, now_ms)
-
-
-def _free_name(state: State, name: str, but: str) -> str:
-    """The name with the first number that makes it free."""
-    number = 2
-    while True:
-        suffix = f"-{number}"
-        numbered = f"{name[: limits.NAME_CHARS_MAX - len(suffix)]}{suffix}"
-        if not state.sessions.holders(numbered, but):
-            return numbered
-        number += 1
+            session_names.tell_of_change(state, session.id, session.name, name, now_ms)
 
 
 def _with_name(stored: StoredSession, name: str) -> StoredSession:
     return replace(stored, session=replace(stored.session, name=name))
-
-
-def _tell_of_name(state: State, session_id: str, old: str | None, new: str | None, now_ms: int) -> None:
-    """Tell a session by mail that another one has its name."""
-    acceptance.notify(
-        state,
-        session_id,
-        f"renamed_{now_ms}_{state.lsn}",
-        f"Another session took your name {old!r} while your process was gone, so your name is {new!r} now. Your id "
-        f"{session_id} and your mail are as before. To choose another name: maestro session rename NAME",
-        now_ms,
-    )
 
 
 # --- records ---------------------------------------------------------------------------------------------------

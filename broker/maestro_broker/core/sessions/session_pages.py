@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.limits import check_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,7 @@ def page(
     """
     most = state.limits.sessions_reply_max
     limit = most if limit is None else limit
-    if limit < 1:
-        raise MaestroError("INVALID", f"limit can't be {limit}", f"Give a number from 1 to {most:,}.")
+    check_number("limit", limit, 1, most)
     count = size = 0
     last: str | None = None
     begin = None if after is None else _position(after)

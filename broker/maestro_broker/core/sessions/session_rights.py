@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from maestro_broker.core import authorization, presence, validation
 from maestro_schemas import limits
-from maestro_schemas.errors import MaestroError
+from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.requests import SessionStart, SessionTouch
 from maestro_schemas.texts.visible_text import one_line
 from maestro_schemas.texts.waking import WAKERS
@@ -237,7 +237,7 @@ def may_not_replace(asking: SessionState | None, found: SessionState) -> Maestro
         "FORBIDDEN",
         f"{asking.session.id if asking is not None else 'this key'} may not end session {found.session.id} to take "
         "its place",
-        "A session is ended by itself, by its parent, or by the operator (a shell without a session).",
+        f"A session is ended by itself, or by its parent. {OPERATOR_MAY}",
     )
 
 
@@ -252,6 +252,8 @@ def checked_start(state: State, request: SessionStart) -> SessionStart:
             "takeover and replace exclude each other",
             "`--takeover` continues a session under a new token, `--replace` ends it and starts another.",
         )
+    if request.name is not None and request.name_base is not None:
+        raise MaestroError("INVALID", "name and nameBase exclude each other", "Give one of them.")
     if request.token is not None:
         validation.check_label("the token", request.token, limits.TOKEN_CHARS_MAX)
     if request.metadata:
@@ -259,6 +261,8 @@ def checked_start(state: State, request: SessionStart) -> SessionStart:
     name = None if request.name is None else validation.session_name(request.name)
     project = None if request.project_id is None else validation.project_id(request.project_id)
     checked = replace(request, name=name, project_id=project, cwd=_shown_directory(request.cwd))
+    if request.name_base is not None:
+        checked = replace(checked, name_base=validation.session_name(request.name_base, is_base=True))
     _check_fields(state, checked)
     return checked
 

@@ -13,7 +13,7 @@ from maestro_broker.core.sending import audiences
 from maestro_broker.index.orders import IndexOrder, Part, Scope
 from maestro_schemas.bodies.archive import Analytics, IndexRebuild, Search, Threads
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
-from maestro_schemas.limits import SEARCH_HITS, SEARCH_HITS_MAX
+from maestro_schemas.limits import SEARCH_HITS, SEARCH_HITS_MAX, check_number
 from maestro_schemas.names import AUDIENCE_SIGIL, OPERATOR, SYSTEM_SENDER
 from maestro_schemas.texts import search_query
 
@@ -45,7 +45,7 @@ def order_of(
     if isinstance(request, Analytics):
         return _analytics(request, scope, head, now_ms)
     limit = _limit(request.limit)
-    _check("before", request.before, 1)
+    check_number("before", request.before, 1)
     if isinstance(request, Threads):
         return IndexOrder("threads", head, scope, before=request.before, limit=limit, bytes_max=bytes_max)
     query = search_query.parse(request.query, now_ms=now_ms, utc_offset_minutes=_offset(request.utc_offset_minutes))
@@ -109,7 +109,7 @@ def _named(state: State, asking: SessionState | None, value: str) -> tuple[str, 
 def _analytics(request: Analytics, scope: Scope, head: int, now_ms: int) -> IndexOrder:
     until = now_ms if request.until is None else request.until
     since = max(0, until - _DAY_MS) if request.since is None else request.since
-    _check("since", since, 0)
+    check_number("since", since, 0)
     if since >= until:
         raise MaestroError(
             "INVALID", f"since ({since}) is not before until ({until})", "Give the earlier time as `since`."
@@ -127,13 +127,8 @@ def _analytics(request: Analytics, scope: Scope, head: int, now_ms: int) -> Inde
 
 
 def _limit(limit: int | None) -> int:
-    _check("limit", limit, 1)
+    check_number("limit", limit, 1)
     return SEARCH_HITS if limit is None else min(limit, SEARCH_HITS_MAX)
-
-
-def _check(name: str, number: int | None, low: int) -> None:
-    if number is not None and number < low:
-        raise MaestroError("INVALID", f"{name} can't be {number}", f"It is {low} or more.", limit=low, actual=number)
 
 
 def _offset(minutes: int) -> int:

@@ -26,8 +26,8 @@ from maestro_broker.core.sending import audiences
 from maestro_broker.views.spool import SUFFIX, will_be_read
 from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 from maestro_schemas.events import Event
-from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
-from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER, plain_name
+from maestro_schemas.limits import ATTACHMENT_BYTES_MAX, check_number
+from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER, id_begins, plain_name
 from maestro_schemas.replies import MessagesReply, SaidMessage
 from maestro_schemas.texts.visible_text import one_line
 
@@ -160,10 +160,7 @@ def _check(request: Messages, head: int) -> None:
         ("before", request.before, 1),
         ("after", request.after, 0),
     ):
-        if number is not None and number < low:
-            raise MaestroError(
-                "INVALID", f"{name} can't be {number}", f"It is {low} or more.", limit=low, actual=number
-            )
+        check_number(name, number, low)
     if request.before is not None and request.after is not None:
         raise MaestroError(
             "INVALID", "before and after exclude each other", "Leave one off: `after` goes forward, `before` back."
@@ -237,6 +234,7 @@ class _Search:
         self.spool = spool
         self._view = view
         self._counts = request.counts
+        self._begins = request.id_prefix or ""
         self._limit = limit
         self._files = 0
         self.since_ms = 0 if request.since is None else request.since
@@ -258,6 +256,8 @@ class _Search:
     def may_want(self, lines: list[bytes]) -> list[bytes]:
         """Those lines that may be about wanted messages, and a few others."""
         accepted, failed = _MARKS
+        if begins := self._begins.encode():
+            lines = [line for line in lines if begins in line]
         if not self._named:
             return [line for line in lines if accepted in line or failed in line]
         one, other = self._named[0], self._named[-1]
@@ -269,6 +269,8 @@ class _Search:
 
     def may_want_record(self, record: Accepted | Failed) -> bool:
         """The same for a record in memory."""
+        if not id_begins(record.message.id, self._begins):
+            return False
         if isinstance(record, Failed):
             return True
         parties = (record.message.sender, *record.receivers)
@@ -288,6 +290,8 @@ class _Search:
 
     def _wanted(self, events: Sequence[Event]) -> _Said | None:
         view, first = self._view, events[0]
+        if not id_begins(first.id or "", self._begins):
+            return None
         deliveries = [event for event in events if event.event == _ACCEPTED]
         if not deliveries:
             return self._failed(first) if first.event == _FAILED else None

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Literal
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, AsOption, Option, YesOption
 
 USAGE = "maestro export [thread ID | with A B | group NAME | session ID] [OPTIONS]"
 DETAILS = """\
@@ -24,7 +24,7 @@ With --out DIR the file is named for what it holds. A file that exists is left
 alone without --force.
 
 Examples:
-  maestro export thread msg_1770536761607_k3v9x2m1a --out review.md
+  maestro export thread k3v9 --out review.md
   maestro export with ann ben --since 2d
   maestro export group reviews --format html --out reviews.html
   maestro export --query "cart has:attachment" --attachments --out cart/
@@ -47,16 +47,20 @@ def run(
     ] = None,
     until: Annotated[str | None, Option(metavar="TIME", help="Only before this time.")] = None,
     limit: Annotated[
-        int | None, Option(name=["--limit", "-n"], metavar="N", help="The newest N at most. Default: all.")
+        int | None,
+        Option(numbers=COUNTS, name=["--limit", "-n"], metavar="N", help="The newest N at most. Default: all."),
     ] = None,
     force: Annotated[bool, Option(help="Write over a file that exists.")] = False,
     speaks_as: AsOption = None,
     yes: YesOption = False,
-    as_json: Annotated[bool, Option(name="--json", help="The same as --format jsonl.")] = False,
+    as_json: Annotated[
+        bool,
+        Option(name="--json", help='The same as --format jsonl; with --out, print {"path", "messages", "bytes"}.'),
+    ] = False,
 ) -> int:
     """Export conversations."""
     from maestro_cli.archive import export_run, times
-    from maestro_cli.arguments import checked_text, positive
+    from maestro_cli.arguments import checked_text
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here(speaks_as, sure=yes)
@@ -67,10 +71,10 @@ def run(
     )
     if query is not None and not query.strip():
         raise MaestroError("INVALID", "the query is empty", "Leave --query off for all messages.")
-    if limit is not None:
-        positive("--limit", limit)
     since_ms, until_ms = times.window(since, until)
     context.check_person("an export", "export", sure=yes)
     kind = "jsonl" if as_json else kind
     asked = asked._replace(since=since_ms, until=until_ms, limit=limit, receipts=kind == "jsonl")
-    return export_run.run(context, asked, kind, out, attachments=attachments, texts=not no_text, force=force)
+    return export_run.run(
+        context, asked, kind, out, attachments=attachments, texts=not no_text, force=force, as_json=as_json
+    )

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, LSNS, AsOption, Option, YesOption
 
 USAGE = "maestro search QUERY [OPTIONS]"
 DETAILS = """\
@@ -39,10 +39,13 @@ DEFAULT_COUNT = 50
 def run(
     *query: Annotated[str, Option(name="QUERY", help="Words and operators.")],
     limit: Annotated[
-        int, Option(name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}.")
+        int,
+        Option(
+            numbers=COUNTS, name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}."
+        ),
     ] = DEFAULT_COUNT,
     before: Annotated[
-        int | None, Option(metavar="LSN", help="The next page: what the page before says of itself.")
+        int | None, Option(numbers=LSNS, metavar="LSN", help="The next page: what the page before says of itself.")
     ] = None,
     session: Annotated[str | None, Option(metavar="SESSION", help="Only the mail of this session.")] = None,
     project: Annotated[
@@ -56,12 +59,11 @@ def run(
 ) -> int:
     """Search."""
     from maestro_cli.archive import search_view, times
-    from maestro_cli.arguments import checked_text, positive
+    from maestro_cli.arguments import checked_text
 
     text = " ".join(checked_text("QUERY", word) for word in query).strip()
     if not text:
         raise MaestroError("INVALID", "the query is empty", "Give a word. `maestro log` shows the newest messages.")
-    positive("--limit", limit)
     context = CommandContext.here(speaks_as, sure=yes)
     context.check_person("a search", "search", sure=yes)
     filters = {

@@ -45,7 +45,8 @@ def run(
     as_json: Annotated[bool, Option(name="--json", help="Print all figures as one JSON object.")] = False,
 ) -> int:
     """Show figures."""
-    from maestro_cli.archive import columns, stats_view, times
+    from maestro_cli.archive import stats_view, times
+    from maestro_cli.output.tables import terminal_width
 
     since_ms, until_ms = times.window(since, until)
     context = CommandContext.here(speaks_as, sure=yes)
@@ -62,7 +63,7 @@ def run(
     if as_json:
         streams.say_json(figures)
         return 0
-    view = stats_view.StatsView(figures, now_ms(), columns.terminal_width(context.environ), session)
+    view = stats_view.StatsView(figures, now_ms(), terminal_width(context.environ), session)
     streams.say("\n".join(view.overview() if by is None else view.only(by)))
     for note in view.notes():
         streams.note(f"maestro: {note}")

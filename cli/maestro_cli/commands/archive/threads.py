@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, LSNS, AsOption, Option, YesOption
 
 DETAILS = """\
 A thread is a message with its answers, and theirs. `message thread ID` shows
@@ -28,10 +28,13 @@ DEFAULT_COUNT = 20
 def run(
     *,
     limit: Annotated[
-        int, Option(name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}.")
+        int,
+        Option(
+            numbers=COUNTS, name=["--limit", "-n"], metavar="N", help=f"Show at most N. Default: {DEFAULT_COUNT}."
+        ),
     ] = DEFAULT_COUNT,
     before: Annotated[
-        int | None, Option(metavar="LSN", help="The next page: what the page before says of itself.")
+        int | None, Option(numbers=LSNS, metavar="LSN", help="The next page: what the page before says of itself.")
     ] = None,
     session: Annotated[str | None, Option(metavar="SESSION", help="Only threads of this session.")] = None,
     project: Annotated[
@@ -45,9 +48,7 @@ def run(
 ) -> int:
     """List the threads."""
     from maestro_cli.archive import threads_view
-    from maestro_cli.arguments import positive
 
-    positive("--limit", limit)
     context = CommandContext.here(speaks_as, sure=yes)
     context.check_person("the list of threads", "threads", sure=yes)
     filters = {"before": before, "session": session, "project": project}

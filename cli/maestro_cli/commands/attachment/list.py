@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
@@ -16,8 +17,8 @@ One line a file: its name, its size, its type by the name, and where this
 machine has it. For the message's sender, its receiver, and the operator.
 
 Examples:
-  maestro attachment list msg_1770536761607_k3v9x2m1a
-  maestro attachment list msg_1770536761607_k3v9x2m1a --json"""
+  maestro attachment list k3v9
+  maestro attachment list k3v9 --json"""
 
 
 def run(
@@ -31,13 +32,14 @@ def run(
     """List the files of a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        message = client.message(message_id)
+        message = client.message(resolve(client, message_id))
     # Nothing is fetched for a list.
     context.locate([message], None)
     if as_json:
         streams.say_json({"id": message["id"], "attachments": message.get("attachments", [])})
         return 0
+    from maestro_cli.output import screen
     from maestro_clients.texts import file_lines
 
-    streams.say("\n".join(file_lines.lines(message)) or f"{message['id']} has no files.")
+    streams.say(screen.fit("\n".join(file_lines.lines(message)) or f"{message['id']} has no files."))
     return 0

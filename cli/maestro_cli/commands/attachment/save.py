@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
@@ -27,9 +28,9 @@ the digest that the message names. For the message's sender, its receiver, and
 the operator, also where the broker is on another machine.
 
 Examples:
-  maestro attachment save msg_1770536761607_k3v9x2m1a
-  maestro attachment save msg_1770536761607_k3v9x2m1a cart.patch --to /tmp
-  maestro attachment save msg_1770536761607_k3v9x2m1a shot.png --force"""
+  maestro attachment save k3v9
+  maestro attachment save k3v9 cart.patch --to /tmp
+  maestro attachment save k3v9 shot.png --force"""
 
 USAGE = "maestro attachment save ID [NAME] [OPTIONS]"
 
@@ -53,7 +54,7 @@ def run(
     context = CommandContext.here(speaks_as, sure=yes)
     folder = os.path.abspath(os.path.expanduser(to or "."))
     with context.client() as client:
-        message = client.message(message_id)
+        message = client.message(resolve(client, message_id))
         files = _chosen(message, name)
         targets = [_target(folder, file, force=force) for file in files]
         for file, target in zip(files, targets, strict=True):

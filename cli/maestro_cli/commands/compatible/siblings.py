@@ -34,5 +34,5 @@ def run(
     if as_json:
         streams.say_json(others)
     else:
-        streams.say("\n".join(table(others, own)) or "No other active session has the same parent.")
+        streams.say("\n".join(table(others, context, {})) or "No other active session has the same parent.")
     return 0

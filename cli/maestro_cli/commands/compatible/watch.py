@@ -62,11 +62,12 @@ def run(
 
 def milliseconds(timeout: str | None) -> int:
     """Of a duration; a number alone is in ms, as Maestro's client takes it. 0: none. Raises MaestroError."""
-    from maestro_cli.arguments import duration_ms
+    from maestro_cli.arguments import wait_s
 
-    if timeout is None:
+    if timeout is None or timeout == "0":
         return 0
-    return int(timeout) if timeout.isascii() and timeout.isdigit() else duration_ms("--timeout", timeout)
+    is_number = timeout.isascii() and timeout.isdigit()
+    return round(wait_s("--timeout", f"{timeout}ms" if is_number else timeout) * 1000)
 
 
 def _is_change(event: EventDoc) -> bool:

@@ -11,6 +11,12 @@ from maestro_cli.output import streams
 from maestro_runtime import user_files
 from maestro_schemas.errors import MaestroError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from maestro_cli.options import Option
+
 DETAILS = """\
 Every line is a comment with the default in it: remove the `#` before the lines
 that you change. An existing file stays as it is.
@@ -19,12 +25,14 @@ Examples:
   maestro config init"""
 
 
-def run() -> int:
+def run(*, as_json: Annotated[bool, Option(name="--json", help='Print {"path"} as JSON.')] = False) -> int:
     """Write the file."""
     from maestro_cli.settings_view import template
     from maestro_runtime import atomic_file, paths
+    from maestro_runtime.traces import footprints
 
     path = paths.config_file(os.environ)
+    footprints.note_folders(paths.data_dir(os.environ), [path])
     user_files.make_folder(path)
     try:
         # Exclusive, so that not even one made a moment ago is lost.
@@ -35,7 +43,6 @@ def run() -> int:
         ) from None
     except OSError as error:
         raise user_files.unwritable(path, error) from None
-    streams.say(
-        f"Wrote {path}. Remove the # before the lines that you change; a broker reads the file when it starts."
-    )
+    said = f"Wrote {path}. Remove the # before the lines that you change; a broker reads the file when it starts."
+    streams.say(streams.json_line({"path": path}) if as_json else said)
     return 0

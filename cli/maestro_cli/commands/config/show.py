@@ -35,16 +35,18 @@ def run(
     from maestro_cli import settings_view
     from maestro_cli.output.render import plain
 
-    picture = settings_view.collect(CommandContext.here())
+    context = CommandContext.here()
+    picture = settings_view.collect(context)
     chosen = settings_view.select(picture.settings, names)
     if as_json:
         shown = {row.name: {key: value for key, value in row._asdict().items() if key != "name"} for row in chosen}
         streams.say_json({"path": picture.path, "pid": picture.pid, "changed": picture.changed, "settings": shown})
     else:
-        widths = [max(len(cells[column]) for cells in map(settings_view.cells, chosen)) for column in range(2)]
-        for row in chosen:
-            name, value, origin = settings_view.cells(row)
-            streams.say(f"{plain(name):<{widths[0]}}  {plain(value):<{widths[1]}}  {plain(origin)}")
+        from maestro_cli.output.tables import Column, table, terminal_width
+
+        columns = [Column("NAME", least=30), Column("VALUE", least=20, wraps=True), Column("FROM", 1, wraps=True)]
+        rows = list(map(settings_view.cells, chosen))
+        streams.say("\n".join(table(columns, rows, terminal_width(context.environ))))
     for note in picture.notes:
         streams.note(f"note: {plain(note)}")
     return 0

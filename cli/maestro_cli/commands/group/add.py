@@ -44,7 +44,7 @@ def run(
         streams.say_json(group_text.change_json(reply))
     elif reply.get("added"):
         who = group_text.labels(group, reply["added"])
-        streams.say(f"Added {who} to @{group['name']}: it has {group_text.members_count(group)}.")
+        streams.tell(f"Added {who} to @{group['name']}: it has {group_text.members_count(group)}.")
     else:
-        streams.say(f"Nothing changed: @{group['name']} had them as members already.")
+        streams.tell(f"Nothing changed: @{group['name']} had them as members already.")
     return 0

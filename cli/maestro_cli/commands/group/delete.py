@@ -36,5 +36,5 @@ def run(
     if as_json:
         streams.say_json(reply)
     else:
-        streams.say(f"Deleted @{reply['name']}; the mail that was sent to it stays in its mailboxes.")
+        streams.tell(f"Deleted @{reply['name']}; the mail that was sent to it stays in its mailboxes.")
     return 0

@@ -41,7 +41,7 @@ def run(
     if as_json:
         streams.say_json(group_text.change_json(reply))
     elif reply.get("added"):
-        streams.say(f"Joined @{group['name']}: it has {group_text.members_count(group)}.")
+        streams.tell(f"Joined @{group['name']}: it has {group_text.members_count(group)}.")
     else:
-        streams.say(f"Nothing changed: this session was a member of @{group['name']} already.")
+        streams.tell(f"Nothing changed: this session was a member of @{group['name']} already.")
     return 0

@@ -38,7 +38,7 @@ def run(
     if as_json:
         streams.say_json(group_text.change_json(reply))
     elif reply.get("removed"):
-        streams.say(f"Left @{group['name']}: it has {group_text.members_count(group)}.")
+        streams.tell(f"Left @{group['name']}: it has {group_text.members_count(group)}.")
     else:
-        streams.say(f"Nothing changed: this session was no member of @{group['name']}.")
+        streams.tell(f"Nothing changed: this session was no member of @{group['name']}.")
     return 0

@@ -34,9 +34,10 @@ def run(
         streams.say_json(groups)
         return 0
     if not groups:
-        streams.say("No groups. To make one: maestro group create NAME MEMBER...")
+        streams.tell("No groups. To make one: maestro group create NAME MEMBER...")
         return 0
     from maestro_cli.output.group_text import group_table
+    from maestro_cli.output.tables import terminal_width
 
-    streams.say("\n".join(group_table(groups, now_ms(), members=members)))
+    streams.say("\n".join(group_table(groups, now_ms(), terminal_width(context.environ), members=members)))
     return 0

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import COUNTS, Option
 
 DETAILS = """\
 The same as `maestro log @NAME`: the newest messages, the oldest of them first.
@@ -34,7 +34,7 @@ def run(
         str | None, Option(metavar="TIME", help="Only from this time on: 2h ago, a day, or a moment.")
     ] = None,
     limit: Annotated[
-        int, Option(name=["--limit", "-n"], metavar="N", help="Show at most N. Default: 20.")
+        int, Option(numbers=COUNTS, name=["--limit", "-n"], metavar="N", help="Show at most N. Default: 20.")
     ] = log.DEFAULT_COUNT,
     as_json: Annotated[bool, Option(name="--json", help="Print one JSON object per message and line.")] = False,
 ) -> int:

@@ -45,7 +45,7 @@ def run(
     elif reply.get("removed"):
         count = len(reply["removed"])
         who = "one member" if count == 1 else f"{count} members"
-        streams.say(f"Took {who} out of @{group['name']}: it has {group_text.members_count(group)}.")
+        streams.tell(f"Took {who} out of @{group['name']}: it has {group_text.members_count(group)}.")
     else:
-        streams.say(f"Nothing changed: @{group['name']} had no such member.")
+        streams.tell(f"Nothing changed: @{group['name']} had no such member.")
     return 0

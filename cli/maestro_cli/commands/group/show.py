@@ -31,6 +31,7 @@ def run(
         streams.say_json(group)
         return 0
     from maestro_cli.output.group_text import group_lines
+    from maestro_cli.output.tables import terminal_width
 
-    streams.say("\n".join(group_lines(group, now_ms())))
+    streams.say("\n".join(group_lines(group, now_ms(), terminal_width(context.environ))))
     return 0

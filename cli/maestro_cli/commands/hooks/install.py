@@ -9,11 +9,10 @@ from __future__ import annotations
 import sys
 
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks import git_check, installation, shell_script, switches
-from maestro_cli.hooks.files import reading_rules
-from maestro_cli.hooks.mcp import mcp_installation, mcp_places
+from maestro_cli.hooks import git_check, shell_script, switches
 from maestro_cli.hooks.waking import client_version
 from maestro_cli.output import streams
+from maestro_cli.setup import agent_changes
 from maestro_runtime import places
 from maestro_schemas.errors import MaestroError
 
@@ -21,7 +20,9 @@ from .arguments import AgentName, AsJson, DryRun, Mcp, Scope, SettingsFile, Wake
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from maestro_cli.hooks.agents import Agent
+    from typing import Any
+
+    from maestro_cli.setup.agent_changes import AgentInstallation
 
 USAGE = "maestro hooks install AGENT [OPTIONS]"
 DETAILS = """\
@@ -85,30 +86,16 @@ def run(
             "out --scope: your own settings hold for every project.",
         )
     shared = settings.shared()
-    if wake is None:
-        # An installation that brings the hooks up to date keeps what the user chose before.
-        wake = all(installation.wakes(kind, file) for file in (path, shared) if file is not None)
-    elif wake and not kind.waker:
+    if wake and not kind.waker:
         raise MaestroError("INVALID", f"no hook can wake {agent}", "Leave out --wake; docs/agents.md says what can.")
     environ = CommandContext.here().environ
-    too_old = client_version.too_old(kind, environ) if wake else ""
-    if too_old:
-        wake = False
-    wakes = wake and bool(kind.waker)
-    wanted = installation.entries(kind, data, wake=wake)
-    change = _with_rules(kind, installation.plan_install(kind, path, wanted), data)
-    changes = [change]
-    if mcp:
-        place = mcp_places.place_of(kind, environ)
-        changes = mcp_installation.with_server(change, place, mcp_places.entry_of(kind, data, environ))
-        change = changes[0]
-    moved = None if shared is None else installation.plan_uninstall(kind, shared, *_finders(kind))
-    # The script is written even if the settings stay: it may be missing, or name an interpreter that has moved.
+    planned = agent_changes.plan(kind, path, data, environ, wake=wake, mcp=mcp, shared=shared or "")
+    change = planned.settings
+    moved = None if shared is None else agent_changes.plan_removal(kind, [shared], ())[0]
+    # The path must be fit for a script, also where nothing is written now.
     shell_script.text(data, sys.executable)
     if not dry_run:
-        shell_script.write(data, sys.executable)
-        for each in changes:
-            each.apply()
+        planned.apply(data)
         if moved is not None:
             moved.apply()
     off = switches.turned_off(kind, environ, places.current_directory())
@@ -120,37 +107,39 @@ def run(
                 "path": path,
                 "changed": change.is_needed,
                 "dryRun": dry_run,
-                "events": list(wanted),
-                "wakes": wakes,
+                "events": planned.events,
+                "wakes": planned.wakes,
                 "script": shell_script.script_path(data),
                 "backup": change.backup if change.is_needed and change.before is not None else None,
                 "turnedOff": off,
-                **({"mcp": {"path": place.path, "changed": changes[-1].is_needed}} if mcp else {}),
+                **_server(planned),
             }
         )
     elif dry_run:
-        for each in changes:
-            if len(changes) > 1:
+        for each in planned.changes:
+            if len(planned.changes) > 1:
                 streams.note(f"maestro: {each.path}")
             streams.say((each.after or "").rstrip("\n"))
     elif change.is_needed:
-        streams.say(f"Installed the hooks of {agent} in {path}: {', '.join(wanted)}.\n{kind.remark}")
-        if wakes:
+        streams.tell(f"Installed the hooks of {agent} in {path}: {', '.join(planned.events)}.\n{kind.remark}")
+        if planned.wakes:
             streams.say(_WAKES.format(needs=f" {kind.wakes_if}" if kind.wakes_if else ""))
-        elif kind.waker and not too_old:
+        elif kind.waker and not planned.too_old:
             streams.say(_NO_WAKES)
     else:
-        streams.say(f"The hooks of {agent} are in {path} already.")
-    if mcp and not as_json and not dry_run:
-        streams.say(f"Its MCP server is in {place.path}; a session that runs gets it when it is restarted.")
+        streams.tell(f"The hooks of {agent} are in {path} already.")
+    if planned.server is not None and not as_json and not dry_run:
+        streams.tell(f"Its MCP server is in {planned.server.path}; a session that runs gets it when it is restarted.")
     if moved is not None and moved.is_needed and not dry_run:
         streams.note(f"maestro: removed the hooks from {shared}, which a team commits")
     if would_be_committed:
         streams.note(f"maestro: git would commit {path}, and hooks hold paths of your own machine")
         streams.note(f"  next: {git_check.exclude_command(kind.folder, kind.local_file)}")
-    if too_old:
+    if planned.too_old:
         needed = client_version.floor(kind)
-        streams.note(f"maestro: {agent} {too_old} is installed, and mail can wake it from version {needed} on")
+        streams.note(
+            f"maestro: {agent} {planned.too_old} is installed, and mail can wake it from version {needed} on"
+        )
         streams.note(f"  next: update it, then: maestro hooks install {agent} --wake")
     for sentence in off:
         streams.note(f"maestro: {sentence}, so no hook runs")
@@ -158,15 +147,7 @@ def run(
     return 0
 
 
-def _with_rules(kind: Agent, change: installation.SettingsChange, data: str) -> installation.SettingsChange:
-    """The change with the rules that let the agent open the files of its mail."""
-    rules = reading_rules.list_of(kind)
-    if rules is None:
-        return change
-    with installation.explained(change.path):
-        return change._replace(after=reading_rules.added(change.after or "", rules, reading_rules.wanted(data)))
-
-
-def _finders(kind: Agent) -> list[installation.Finder]:
-    rules = reading_rules.list_of(kind)
-    return [] if rules is None else [reading_rules.finder(rules)]
+def _server(planned: AgentInstallation) -> dict[str, Any]:
+    if planned.server is None:
+        return {}
+    return {"mcp": {"path": planned.server.path, "changed": planned.changes[-1].is_needed}}

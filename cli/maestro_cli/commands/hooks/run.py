@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated
 
-    from maestro_cli.options import Option
+    from maestro_cli.options import PIDS, Option
 
 USAGE = "maestro hooks run AGENT EVENT [OPTIONS]"
 DETAILS = """\
@@ -31,7 +31,7 @@ def run(
     *,
     agent_pid: Annotated[
         int,
-        Option(name="--agent-pid", metavar="PID", help="The agent's process, which identifies it."),
+        Option(numbers=PIDS, name="--agent-pid", metavar="PID", help="The agent's process, which identifies it."),
     ] = 0,
     after_end: Annotated[bool, Option(help="The session's last sign was its end; start it again.")] = False,
     wake: Annotated[

@@ -6,10 +6,10 @@ Rule: only our own entries are removed, and our MCP server. The script stays, be
 from __future__ import annotations
 
 from maestro_cli.context import CommandContext
-from maestro_cli.hooks import installation
-from maestro_cli.hooks.files import reading_rules
-from maestro_cli.hooks.mcp import mcp_installation, mcp_places
+from maestro_cli.hooks.mcp import mcp_places
 from maestro_cli.output import streams
+from maestro_cli.setup import agent_changes
+from maestro_runtime.traces import footprints
 
 from .arguments import AgentName, AsJson, DryRun, Scope, SettingsFile
 
@@ -28,17 +28,11 @@ def run(agent: AgentName, /, *, scope: Scope = "user", dry_run: DryRun = False, 
     """Remove the hooks of one agent from its settings."""
     settings = SettingsFile.of(agent, scope)
     places = [settings.path, *filter(None, [settings.shared()])]
-    servers = None
+    servers = []
     if settings.project is None:
-        servers = mcp_places.place_of(settings.agent, CommandContext.here().environ)
-    changes = []
-    rules = reading_rules.list_of(settings.agent)
-    for path in places:
-        more = [reading_rules.finder(rules)] if rules is not None else []
-        more += [mcp_installation.finder(servers)] if servers is not None and servers.path == path else []
-        changes.append(installation.plan_uninstall(settings.agent, path, *more))
-    if servers is not None and servers.path not in places:
-        changes.append(installation.plan_undo(servers.path, [mcp_installation.finder(servers)]))
+        servers.append(mcp_places.place_of(settings.agent, CommandContext.here().environ))
+    made = footprints.read(settings.data)
+    changes = agent_changes.plan_removal(settings.agent, places, servers, made)
     if not dry_run:
         for change in changes:
             change.apply()

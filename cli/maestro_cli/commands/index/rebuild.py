@@ -38,5 +38,5 @@ def run(
     if as_json:
         streams.say_json({**state, "tookMs": took_ms}, done="The index was made again.")
         return 0
-    streams.say(f"The index was made again in {duration(took_ms)}, up to record {state['upTo']:,}.")
+    streams.tell(f"The index was made again in {duration(took_ms)}, up to record {state['upTo']:,}.")
     return 0

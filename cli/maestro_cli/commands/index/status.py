@@ -42,7 +42,12 @@ def run(
     with client:
         stats = client.stats()
     state: dict[str, Any] = {**stats["index"], "head": stats["headLsn"]}
-    streams.say(streams.json_line(state) if as_json else "\n".join(lines(state)))
+    if as_json:
+        streams.say_json(state)
+        return 0
+    from maestro_cli.output import screen
+
+    streams.say(screen.fit("\n".join(lines(state))))
     return 0
 
 

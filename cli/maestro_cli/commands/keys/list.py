@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from maestro_cli.options import Option
 
 DETAILS = """\
-`maestro status` shows when each key was last used.
+`maestro status --all` shows when each key was last used.
 
 Examples:
   maestro keys list
@@ -45,10 +45,16 @@ def run(*, as_json: Annotated[bool, Option(name="--json", help='Print {"keys": [
         streams.say_json({"keys": shown})
         return 0
     if not keys:
-        streams.say("There are no keys. Make one: maestro keys new NAME")
+        streams.tell("There are no keys. Make one: maestro keys new NAME")
         return 0
+    from maestro_cli.output.styles import styled
+    from maestro_cli.output.tables import Column, table, terminal_width
+
     now = now_ms()
+    columns = [Column("NAME"), Column("STATE"), Column("MADE", 2), Column("SPEAKS FOR", 1, least=14, wraps=True)]
+    rows = []
     for key in keys:
-        state = f"revoked {age(key.revoked_at, now)}" if key.revoked_at is not None else "good"
-        streams.say(f"{key.name}: {state}, made {age(key.created_at, now)}; speaks for {key.scope()}")
+        revoked = None if key.revoked_at is None else styled(f"revoked {age(key.revoked_at, now)}", "red")
+        rows.append((key.name, revoked or "good", age(key.created_at, now), key.scope()))
+    streams.say("\n".join(table(columns, rows, terminal_width(context.environ))))
     return 0

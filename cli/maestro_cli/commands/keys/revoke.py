@@ -43,5 +43,5 @@ def run(
     if as_json:
         streams.say_json({"name": name, "revokedAt": key.revoked_at})
     else:
-        streams.say(f"Revoked the key {name}: it opens no new connection, and its open ones are closed.")
+        streams.tell(f"Revoked the key {name}: it opens no new connection, and its open ones are closed.")
     return 0

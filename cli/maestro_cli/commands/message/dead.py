@@ -7,7 +7,6 @@ changes nothing.
 
 from __future__ import annotations
 
-from maestro_cli.arguments import positive
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
@@ -15,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Annotated, Any
 
-    from maestro_cli.options import AsOption, Option, YesOption
+    from maestro_cli.options import COUNTS, AsOption, Option, YesOption
+    from maestro_clients.texts.short_ids import ShortIds
     from maestro_schemas.documents import MessageDoc
     from maestro_schemas.outbox_entry import OutboxEntry
 
@@ -28,7 +28,7 @@ reported at once, and is not listed. Messages are removed after the retention.
 Examples:
   maestro message dead
   maestro message dead --limit 100 --json
-  maestro message retry msg_1770536761607_k3v9x2m1a"""
+  maestro message retry k3v9"""
 
 _DEFAULT_COUNT = 20
 _PREVIEW_CHARS = 60
@@ -39,7 +39,9 @@ def run(
     session: Annotated[
         str | None, Option(metavar="SESSION", help="Only messages of this session; for the operator.")
     ] = None,
-    limit: Annotated[int, Option(metavar="N", help=f"List at most N. Default: {_DEFAULT_COUNT}.")] = _DEFAULT_COUNT,
+    limit: Annotated[
+        int, Option(numbers=COUNTS, metavar="N", help=f"List at most N. Default: {_DEFAULT_COUNT}.")
+    ] = _DEFAULT_COUNT,
     speaks_as: AsOption = None,
     yes: YesOption = False,
     as_json: Annotated[
@@ -49,7 +51,6 @@ def run(
     """List the dead letters."""
     from maestro_clients import dead_letters
 
-    positive("--limit", limit)
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
         sender = context.caller.session or None
@@ -69,15 +70,20 @@ def run(
         streams.say_json({"letters": letters, "count": len(letters), "hasMore": has_more})
         return 0
     if not letters:
-        streams.say("No dead letters.")
+        streams.tell("No dead letters.")
         return 0
-    lines = [line for letter in letters for line in _lines(letter)]
-    again = next((letter["id"] for letter in letters if "retriedAs" not in letter), None)
+    from maestro_clients.texts.short_ids import ShortIds
+
+    short = ShortIds(letter[key] for letter in letters for key in ("id", "retriedAs") if key in letter)
+    lines = [line for letter in letters for line in _lines(letter, short)]
+    again = next((short.of(letter["id"]) for letter in letters if "retriedAs" not in letter), None)
     if again is not None:
         lines.append(f"To send one again: maestro message retry {again}")
     if has_more:
         lines.append(f"There are more: --limit {limit * 5}")
-    streams.say("\n".join(lines))
+    from maestro_cli.output import screen
+
+    streams.say(screen.fit("\n".join(lines)))
     return 0
 
 
@@ -106,7 +112,7 @@ def _refused(path: str, entry: OutboxEntry) -> dict[str, Any]:
     }
 
 
-def _lines(letter: dict[str, Any]) -> list[str]:
+def _lines(letter: dict[str, Any], short: ShortIds) -> list[str]:
     from maestro_cli.output.render import BAR, plain
     from maestro_clients.texts.ages import age
     from maestro_clients.texts.fence import joined
@@ -115,12 +121,13 @@ def _lines(letter: dict[str, Any]) -> list[str]:
     preview = text if len(text) <= _PREVIEW_CHARS else text[: _PREVIEW_CHARS - 3] + "..."
     failure = letter["failure"]
     when = "queued" if "path" in letter else "refused" if letter["status"] == "failed" else "expired"
-    head = f"{letter['id']} from {letter['from']} to {_receivers(letter)}, {when} {age(letter['diedAt'], now_ms())}"
+    head = f"{short.of(letter['id'])} from {letter['from']} to {_receivers(letter)}"
+    head += f", {when} {age(letter['diedAt'], now_ms())}"
     why = f"{failure.get('code', '?')}: {failure.get('message', '')}"
     # The reason of a refused entry is read from its file, which any program of the user can write.
     lines = [head, f"{BAR if 'path' in letter else '  '}{plain(why)}", BAR + preview]
     if "retriedAs" in letter:
-        lines.append(f"  was retried as {letter['retriedAs']}")
+        lines.append(f"  was retried as {short.of(letter['retriedAs'])}")
     return lines
 
 

@@ -5,6 +5,7 @@ Rule: the receiver or the operator deletes; the sender can still see that the me
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve_all
 from maestro_cli.context import CommandContext
 from maestro_cli.output.results import failed, report_results
 from maestro_schemas.errors import MaestroError
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 USAGE = "maestro message delete ID... [OPTIONS]"
 DETAILS = """\
 Examples:
-  maestro message delete msg_1770536761607_k3v9x2m1a
-  maestro message delete msg_1770536761607_k3v9x2m1a --json"""
+  maestro message delete k3v9
+  maestro message delete k3v9 --json"""
 
 
 def run(
@@ -34,15 +35,23 @@ def run(
     """Delete messages."""
     from maestro_cli.arguments import at_least_one
 
-    ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
+    at_least_one("ID", message_ids)
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
+        # Nothing is deleted that was not shown.
+        ids = resolve_all(client, message_ids, for_reply=True)
         # The operator may delete what others received, too.
         if context.own_session and context.own_session != OPERATOR:
             results = client.delete(ids)
         else:
             results = [result for message_id in ids for result in _deleted_by_operator(client, message_id)]
-    return report_results(results, lambda done: f"Deleted {', '.join(done)}.", as_json=as_json)
+    return report_results(results, _sentence, as_json=as_json)
+
+
+def _sentence(done: list[str]) -> str:
+    from maestro_clients.texts.short_ids import ShortIds
+
+    return f"Deleted {', '.join(map(ShortIds(done).of, done))}."
 
 
 def _deleted_by_operator(client: AnyClient, message_id: str) -> list[ItemResultDoc]:

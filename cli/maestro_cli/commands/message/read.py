@@ -6,6 +6,7 @@ never shown is written out first.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve_all
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_cli.output.results import failed, report_results
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from maestro_cli.options import AsOption, Option, YesOption
     from maestro_clients.one_shot_client import AnyClient
-    from maestro_schemas.documents import ItemResultDoc
+    from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import ShortIds
+    from maestro_schemas.documents import ItemResultDoc, MessageDoc
 
 USAGE = "maestro message read ID... [OPTIONS]"
 DETAILS = """\
@@ -27,8 +30,8 @@ that was not shown yet is printed first. In a person's shell without a session
 it acknowledges what agents sent to `operator`, and nothing else.
 
 Examples:
-  maestro message read msg_1770536761607_k3v9x2m1a
-  maestro message read msg_1770536761607_k3v9x2m1a msg_1770536761700_p0q8w7e6r"""
+  maestro message read k3v9
+  maestro message read k3v9 p0q8"""
 
 
 def run(
@@ -40,19 +43,23 @@ def run(
     """Acknowledge messages."""
     from maestro_cli.arguments import at_least_one
 
-    ids = list(dict.fromkeys(at_least_one("ID", message_ids)))
+    at_least_one("ID", message_ids)
     context = CommandContext.here(speaks_as, sure=yes).at_mailbox(sure=yes)
     session = context.session()
     with context.client() as client:
+        ids = resolve_all(client, message_ids)
         unseen = [] if as_json else _show_unseen(context, client, ids, session)
         results = client.confirm(ids, "read", via="cli")
         if session == OPERATOR:
             results = [_explained(client, result) for result in results]
 
     def sentence(done: list[str]) -> str:
+        from maestro_clients.texts.short_ids import ShortIds
+
+        short = ShortIds(done)
         senders = "its sender is" if len(done) == 1 else "their senders are"
         seen = " (shown above for the first time)" if unseen else ""
-        return f"Acknowledged {', '.join(done)}; {senders} notified{seen}."
+        return f"Acknowledged {', '.join(map(short.of, done))}; {senders} notified{seen}."
 
     return report_results(results, sentence, as_json=as_json)
 
@@ -71,9 +78,18 @@ def _explained(client: AnyClient, result: ItemResultDoc) -> ItemResultDoc:
         return failed(result["id"], error)
 
 
-def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], session: str) -> list[str]:
+def block(message: MessageDoc, names: DisplayNames, short: ShortIds) -> str:
+    """The message as it is shown to who acknowledges it: without its request for that."""
     from maestro_cli.output.render import message_block
+
+    metadata = {key: value for key, value in message.get("metadata", {}).items() if key != "requiresAck"}
+    return message_block({**message, "metadata": metadata}, names, now_ms(), short)  # type: ignore[typeddict-item]
+
+
+def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], session: str) -> list[str]:
+    from maestro_cli.output import screen
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
     unseen = []
     for message_id in ids:
@@ -83,12 +99,9 @@ def _show_unseen(context: CommandContext, client: AnyClient, ids: list[str], ses
             if error.kind != "client":
                 raise
             continue  # its own result will say so; the others are acknowledged
-        message, names = found["message"], DisplayNames(found.get("people", {}))
+        message = found["message"]
         context.locate([message], client)
         if message["to"] == session and message["status"] == "pending":
-            # Without its request for an acknowledgement, which this command answers.
-            shown = {key: value for key, value in message.items() if key != "metadata"}
-            metadata = {key: value for key, value in message.get("metadata", {}).items() if key != "requiresAck"}
-            streams.say(message_block({**shown, "metadata": metadata}, names, now_ms()))  # type: ignore[typeddict-item]
+            streams.say(screen.fit(block(message, DisplayNames(found.get("people", {})), of_messages([message]))))
             unseen.append(message_id)
     return unseen

@@ -6,6 +6,7 @@ message to several, there is one line a receiver.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 from maestro_schemas.errors import MaestroError
@@ -28,8 +29,8 @@ several receivers did not take it, and why.
 `session send --wait delivered` waits for a step.
 
 Examples:
-  maestro message receipt msg_1770536761607_k3v9x2m1a
-  maestro message receipt msg_1770536761607_k3v9x2m1a --json"""
+  maestro message receipt k3v9
+  maestro message receipt k3v9 --json"""
 
 _STEPS = (
     ("accepted", "createdAt", None),
@@ -60,7 +61,7 @@ def run(
     """Show the receipt of a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        receipt = client.receipt(message_id, people=True)
+        receipt = client.receipt(resolve(client, message_id, sent=True), people=True)
         if _is_for_several(receipt):
             message = None
         else:
@@ -74,15 +75,17 @@ def run(
     if as_json:
         streams.say_json(receipt if message is None else {**_document(message), **receipt})
         return 0
+    from maestro_cli.output import screen
+
     if message is None:
         from maestro_clients.texts import receipt_lines
 
         lines = [receipt_lines.head(receipt), *receipt_lines.each({**receipt, "people": people})]
         if any(line["state"] in ("refused", "expired", "failed") for line in receipt["recipients"]):
             lines.append(f"  to send it again to those: maestro message retry {receipt['id']}")
-        streams.say("\n".join(lines))
+        streams.say(screen.fit("\n".join(lines)))
         return 0
-    streams.say("\n".join(_lines(message, receipt["recipients"][0], people)))
+    streams.say(screen.fit("\n".join(_lines(message, receipt["recipients"][0], people))))
     return 0
 
 

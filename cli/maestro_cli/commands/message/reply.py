@@ -6,15 +6,16 @@ Rule: the answer is an ordinary message. Its metadata names the message that it 
 from __future__ import annotations
 
 from maestro_cli import arguments
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_cli.sending import send_flow
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.names import SYSTEM_SENDER
+from maestro_schemas.names import SYSTEM_SENDER, short_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Annotated
 
     from maestro_cli.options import (
@@ -33,25 +34,31 @@ if TYPE_CHECKING:
         YesOption,
     )
     from maestro_clients.attachments.outgoing_files import OutgoingFile
-    from maestro_schemas.documents import MessageDoc, OutgoingDoc
+    from maestro_schemas.documents import MessageDoc, OutgoingDoc, PersonDoc
 
 DETAILS = """\
-The sender is the session of this shell, or with `--as operator` the person.
-`maestro message thread ID` shows the whole conversation. An answer to a message
-to several goes to its sender alone; for all of them:
-maestro send --to @workers --reply-to ID.
+ID is a message's id or the beginning of it. `last` is the newest message that
+you were shown; a newer one that waits is named. The sender is the session of
+this shell, or with `--as operator` the person. An answer to a message to
+several goes to its sender alone; for all of them:
+maestro send @workers "text" --reply-to ID.
 
 Examples:
-  maestro message reply msg_1770536761607_k3v9x2m1a --message "Done."
-  git diff | maestro message reply msg_1770536761607_k3v9x2m1a --file -
-  maestro message reply msg_1770536761607_k3v9x2m1a -m "Yes." --as operator
-  maestro message reply msg_1770536761607_k3v9x2m1a -m "Which one?" \\
-      --wait-reply --timeout 5m
-  maestro message reply msg_1770536761607_k3v9x2m1a -m "Here." --attach log.txt"""
+  maestro reply last "Done."
+  maestro reply k3v9 "Yes." --as operator
+  git diff | maestro reply last
+  maestro reply last "Which one?" --wait-reply --timeout 5m
+  maestro reply last "Here." --attach log.txt"""
 
 
 def run(
-    message_id: Annotated[str, Option(name="ID", help="The message to answer.")],
+    message_id: Annotated[
+        str, Option(name="ID", help="The message to answer: its id, the beginning of it, or `last`.")
+    ],
+    text: Annotated[
+        str | None,
+        Option(name="TEXT", any_text=True, help="The text, in quotes. Without one it is read from a pipe."),
+    ] = None,
     /,
     *,
     message: MessageOption = None,
@@ -70,14 +77,15 @@ def run(
     """Answer a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     context.sender()
-    text = arguments.text_of(message, file)
+    text = _text(message_id, text, message, file)
     awaited = None
     if wait is not None or timeout is not None or wait_reply:
         from maestro_cli.sending import waiting
 
         awaited = waiting.awaited(wait, timeout, reply=wait_reply)
     with context.client() if awaited is None else context.full_client() as client:
-        answered = client.message(message_id)
+        found = client.message_with_people(resolve(client, message_id, for_reply=True))
+        answered = found["message"]
         outgoing = _answer(answered, text, context.session())
         if priority is not None and priority != "medium":
             outgoing["metadata"]["priority"] = priority
@@ -85,6 +93,7 @@ def run(
             outgoing["metadata"]["requiresAck"] = True
         if on_ended is not None:
             outgoing["onEnded"] = on_ended
+        label = _label(found.get("people", {}), outgoing["to"])
         files: Sequence[OutgoingFile] = ()
         if attach:
             from maestro_cli.sending import attaching
@@ -92,14 +101,39 @@ def run(
             files = attaching.add(context, outgoing, attach)
         try:
             if awaited is not None:
-                return waiting.send(context, outgoing, awaited, client=client, as_json=as_json, files=files)
-            code = send_flow.send(context, outgoing, client=client, as_json=as_json, files=files)
+                return waiting.send(
+                    context, outgoing, awaited, client=client, as_json=as_json, files=files, label=label
+                )
+            code = send_flow.send(context, outgoing, client=client, as_json=as_json, files=files, label=label)
         except MaestroError as error:
             raise send_flow.explained(error, outgoing) from None
     size = answered.get("audience", {"size": 0})["size"]
     if size > 1 and not as_json:
-        streams.say(f"  It went to the sender alone, not to the {size} sessions that got {answered['id']}.")
+        streams.tell(
+            f"  It went to the sender alone, not to the {size} sessions that got {short_id(answered['id'])}."
+        )
     return code
+
+
+def _text(message_id: str, text: str | None, message: str | None, file: str | None) -> str:
+    """The text, however it was given. Raises MaestroError INVALID."""
+    from maestro_cli.addressing import words
+
+    _, message, file = words.send_words((message_id, text), None, message, file)
+    if message is None and file is None:
+        if any(map(str.isspace, message_id)):
+            raise MaestroError(
+                "INVALID",
+                "the message to answer is missing",
+                f"maestro reply last {words.quoted(message_id)}",
+            )
+        return words.piped_in(f'maestro reply {message_id} "text"')
+    return arguments.text_of(message, file)
+
+
+def _label(people: Mapping[str, PersonDoc], to: str | list[str]) -> str | None:
+    """The name of the receiver, where it has one."""
+    return people[to].get("name") if isinstance(to, str) and to in people else None
 
 
 def _answer(message: MessageDoc, text: str, own: str) -> OutgoingDoc:

@@ -7,10 +7,12 @@ retries; a shell without a session must say that it is the operator.
 from __future__ import annotations
 
 from maestro_cli import arguments, exit_codes
+from maestro_cli.addressing.message_ids import resolve_dead
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 from maestro_cli.sending import send_flow
 from maestro_schemas.errors import MaestroError
+from maestro_schemas.names import short_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +30,10 @@ once more. A message to several goes to those that refused it, or for which it
 expired, and to no other.
 
 Examples:
-  maestro message retry msg_1770536761607_k3v9x2m1a
-  maestro message retry msg_1770536761607_k3v9x2m1a --ttl 1d
-  maestro message retry msg_1770536761607_k3v9x2m1a --to carol
-  maestro message retry msg_1770536761607_k3v9x2m1a --on-ended queue"""
+  maestro message retry k3v9
+  maestro message retry k3v9 --ttl 1d
+  maestro message retry k3v9 --to carol
+  maestro message retry k3v9 --on-ended queue"""
 
 
 def run(
@@ -63,6 +65,7 @@ def run(
     context = CommandContext.here(speaks_as, sure=yes)
     sender = _sender(context, message_id)
     with context.client() as client:
+        message_id = resolve_dead(client, context.data, sender, message_id)
         found = dead_letters.retry_of(client, context.data, sender, message_id)
         if found.taken_before is not None:
             code = _report_taken(message_id, found.taken_before, as_json=as_json)
@@ -118,7 +121,7 @@ def _report_taken(message_id: str, made: ReceiptDoc, *, as_json: bool) -> int:
     else:
         from maestro_clients.texts import receipt_lines
 
-        streams.say(f"{message_id} was retried before, as {receipt_lines.head(made)}. Nothing was sent.")
+        streams.tell(f"{short_id(message_id)} was retried before, as {receipt_lines.head(made)}. Nothing was sent.")
     return exit_codes.DONE
 
 
@@ -145,7 +148,8 @@ def _report_earlier(message_id: str, made: MessageDoc, wanted: str | None, *, as
         )
     else:
         streams.say(
-            f"{message_id} was retried before, as {made['id']} to {made['to']}; it is {made['status']} now. "
+            f"{short_id(message_id)} was retried before, as {short_id(made['id'])} to {made['to']}; "
+            f"it is {made['status']} now. "
             "Nothing was sent."
         )
     return exit_codes.DONE

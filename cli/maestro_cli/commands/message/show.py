@@ -5,6 +5,7 @@ Rule: showing it to its receiver changes nothing; `inbox` delivers.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
@@ -19,8 +20,8 @@ For its sender, its receiver, and the operator. It changes nothing: `maestro
 inbox` delivers.
 
 Examples:
-  maestro message show msg_1770536761607_k3v9x2m1a
-  maestro message show msg_1770536761607_k3v9x2m1a --json"""
+  maestro message show k3v9
+  maestro message show k3v9 --json"""
 
 
 def run(
@@ -34,16 +35,17 @@ def run(
     """Show a message."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        found = client.message_with_people(message_id)
+        found = client.message_with_people(resolve(client, message_id))
         message = found["message"]
         context.locate([message], client)
     if as_json:
         streams.say_json(message)
         return 0
+    from maestro_cli.output import screen
     from maestro_cli.output.render import history, message_block
     from maestro_clients.texts.display_names import DisplayNames
 
     names, now = DisplayNames(found.get("people", {})), now_ms()
     block = message_block(message, names, now)
-    streams.say("\n".join([block, f"{message['status']}:", *history(message, now)]))
+    streams.say(screen.fit("\n".join([block, f"{message['status']}:", *history(message, now)])))
     return 0

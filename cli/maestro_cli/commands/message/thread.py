@@ -5,6 +5,7 @@ Rule: showing it changes nothing; `inbox` delivers.
 
 from __future__ import annotations
 
+from maestro_cli.addressing.message_ids import resolve
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
 
@@ -18,8 +19,8 @@ DETAILS = """\
 For its sender, its receiver, and the operator.
 
 Examples:
-  maestro message thread msg_1770536761607_k3v9x2m1a
-  maestro message thread msg_1770536761607_k3v9x2m1a --json"""
+  maestro message thread k3v9
+  maestro message thread k3v9 --json"""
 
 
 def run(
@@ -35,21 +36,24 @@ def run(
     """Show a thread."""
     context = CommandContext.here(speaks_as, sure=yes)
     with context.client() as client:
-        found = client.thread(message_id, people=not as_json)
+        found = client.thread(resolve(client, message_id), people=not as_json)
         messages = found["messages"]
         context.locate(messages, client)
     if as_json:
         streams.say_json({**found, "count": len(messages)})
         return 0
+    from maestro_cli.output import screen
     from maestro_cli.output.render import message_block
     from maestro_clients.texts.display_names import DisplayNames
+    from maestro_clients.texts.short_ids import of_messages
 
+    short = of_messages(messages)
     names, now = DisplayNames(found.get("people", {})), now_ms()
     blocks = [
-        f"{message_block(message, names, now)}\n  to {names.label(message['to'])}, {message['status']}"
+        f"{message_block(message, names, now, short)}\n  to {names.label(message['to'])}, {message['status']}"
         for message in messages
     ]
-    streams.say("\n\n".join(blocks))
+    streams.say(screen.fit("\n\n".join(blocks)))
     if found["hasMore"]:
         streams.note(f"maestro: the thread {found['threadId']} has more messages than one reply holds")
     return 0

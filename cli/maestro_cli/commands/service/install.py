@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NamedTuple
 
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
@@ -28,6 +29,8 @@ Examples:
   maestro service install --print
   maestro service install --no-http"""
 
+_LINGER = "To have it run while you are not logged in: loginctl enable-linger"
+
 
 def run(
     *,
@@ -38,6 +41,9 @@ def run(
         Option(name="--http", negative="--no-http", help="Whether it starts the HTTP gateway, too. Default: yes."),
     ] = True,
     force: Annotated[bool, Option(help="Replace a unit, even if it was edited or made by another program.")] = False,
+    as_json: Annotated[
+        bool, Option(name="--json", help='Print {"units", "written", "started", "next"} as JSON.')
+    ] = False,
 ) -> int:
     """Install the service."""
     from maestro_cli.processes import systemd_units
@@ -48,23 +54,33 @@ def run(
         units = systemd_units.launchd(context.data, context.environ)
     else:
         units = systemd_units.systemd(context.data, context.environ, http=http)
-    if print_only:
-        for path, text in units.files.items():
-            streams.say(f"# {path}\n{text}")
+    if not print_only:
+        _write(units, context.data, force=force)
+    outcome = _Outcome() if print_only else _handed_over(context, units, now=now)
+    if as_json:
+        report = {"written": not print_only, "started": outcome.started, "next": outcome.next}
+        streams.say_json({"units": units.files, **report})
         return 0
-    _write(units, force=force)
-    for path in units.files:
-        streams.say(f"Wrote {path}.")
-    if sys.platform == "darwin":
-        streams.say(f"Load it: launchctl load -w {units.start}")
-        return 0
-    return _hand_over(context, units, now=now)
+    for path, text in units.files.items():
+        streams.say(f"# {path}\n{text}" if print_only else f"Wrote {path}.")
+    for line in outcome.lines:
+        streams.say(line)
+    return 0
 
 
-def _write(units: SystemdUnits, *, force: bool) -> None:
+class _Outcome(NamedTuple):
+    """What became of the units: `next`, the command that is left to the person, and lines for that person."""
+
+    started: bool = False
+    next: str | None = None
+    lines: tuple[str, ...] = ()
+
+
+def _write(units: SystemdUnits, data: str, *, force: bool) -> None:
     from maestro_cli.processes import systemd_units
     from maestro_cli.processes.systemd_units import MARK
     from maestro_runtime import user_files
+    from maestro_runtime.traces import footprints
     from maestro_schemas.errors import MaestroError
 
     for path, text in units.files.items():
@@ -76,30 +92,33 @@ def _write(units: SystemdUnits, *, force: bool) -> None:
                 else "differs from what this command writes: it was edited"
             )
             raise MaestroError("INVALID", f"{path} {why}", "Look at it; --force replaces it.")
+    footprints.note_folders(data, units.files)
     for path, text in units.files.items():
         user_files.write(path, text)
 
 
-def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> int:
-    from maestro_cli import exit_codes
+def _handed_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> _Outcome:
     from maestro_cli.processes.systemctl import systemctl
 
+    if sys.platform == "darwin":
+        load = f"launchctl load -w {units.start}"
+        return _Outcome(next=load, lines=(f"Load it: {load}",))
     reloaded = systemctl("daemon-reload")
-    commands = f"systemctl --user daemon-reload && systemctl --user enable --now {units.start}"
+    enable = f"systemctl --user enable --now {units.start}"
     if not reloaded.reached:
+        commands = f"systemctl --user daemon-reload && {enable}"
         streams.note(
             f"maestro: the user's systemd can't be reached here ({reloaded.text})\n  next: where it runs: {commands}"
         )
-        return exit_codes.DONE
+        return _Outcome(next=commands)
     if not now:
-        streams.say(f"Start it, and at each login: systemctl --user enable --now {units.start}")
-        _advise()
-        return exit_codes.DONE
+        return _Outcome(next=enable, lines=(f"Start it, and at each login: {enable}", _LINGER))
     if context.running() is not None:
         # The sockets are its own; systemd can't listen there while it does.
         from maestro_cli.commands import down
 
-        down.run()
+        down.stop_gateway(context)
+        down.stop_broker(context)
     started = systemctl("enable", "--now", units.start)
     if not started.done:
         from maestro_schemas.errors import MaestroError
@@ -110,9 +129,7 @@ def _hand_over(context: CommandContext, units: SystemdUnits, *, now: bool) -> in
             f"systemctl --user status {units.start}",
         )
     _tell_clients(context)
-    streams.say(f"{units.start} listens; the first client wakes the broker.")
-    _advise()
-    return exit_codes.DONE
+    return _Outcome(started=True, lines=(f"{units.start} listens; the first client wakes the broker.", _LINGER))
 
 
 def _tell_clients(context: CommandContext) -> None:
@@ -135,7 +152,3 @@ def _tell_clients(context: CommandContext) -> None:
         atomic_file.create(paths.endpoints_file(context.data), content, durable=False)
     except FileExistsError:
         return  # a broker is up already
-
-
-def _advise() -> None:
-    streams.say("To have it run while you are not logged in: loginctl enable-linger")

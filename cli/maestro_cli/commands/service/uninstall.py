@@ -5,9 +5,6 @@ Rule: the service is stopped first, where systemd can be reached; mail and setti
 
 from __future__ import annotations
 
-import os
-import sys
-
 from maestro_cli.context import CommandContext
 from maestro_cli.output import streams
 
@@ -22,33 +19,24 @@ Examples:
   maestro service uninstall"""
 
 
-def run(*, force: Annotated[bool, Option(help="Also units that another program made.")] = False) -> int:
+def run(
+    *,
+    force: Annotated[bool, Option(help="Also units that another program made.")] = False,
+    as_json: Annotated[bool, Option(name="--json", help='Print {"removed": [paths]} as JSON.')] = False,
+) -> int:
     """Remove the service; mail and settings stay."""
-    from maestro_cli.processes import systemd_units
-    from maestro_cli.processes.systemctl import systemctl
-    from maestro_cli.processes.systemd_units import BYTES_MAX, MARK
-    from maestro_runtime import user_files
+    from maestro_cli.processes import unit_removal
     from maestro_schemas.errors import MaestroError
 
     context = CommandContext.here()
-    is_mac = sys.platform == "darwin"
-    units = (
-        systemd_units.launchd(context.data, context.environ)
-        if is_mac
-        else systemd_units.systemd(context.data, context.environ, http=True)
-    )
-    there = [path for path in units.files if os.path.exists(path)]
-    if not there:
-        streams.say("No service is installed.")
-        return 0
+    there = unit_removal.units_of(context.data, context.environ)
     for path in there:
-        if MARK not in (user_files.read(path, BYTES_MAX) or "") and not force:
+        if not force and not unit_removal.is_ours(path):
             raise MaestroError("INVALID", f"{path} was made by another program", "--force removes it anyway.")
-    if not is_mac:
-        systemctl("disable", "--now", f"{units.name}.socket", f"{units.name}.service")
-    for path in there:
-        os.unlink(path)
-        streams.say(f"Removed {path}.")
-    if not is_mac:
-        systemctl("daemon-reload")
+    if there:
+        unit_removal.remove(there)
+    if as_json:
+        streams.say_json({"removed": there})
+    else:
+        streams.say("\n".join(f"Removed {path}." for path in there) or "No service is installed.")
     return 0

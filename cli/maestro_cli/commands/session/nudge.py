@@ -76,9 +76,9 @@ def run(
     if as_json:
         streams.say_json(session)
     elif by:
-        streams.say(f"Mail wakes {who} by keys in {terminal}. To undo: maestro session nudge off {who}")
+        streams.tell(f"Mail wakes {who} by keys in {terminal}. To undo: maestro session nudge off {who}")
     else:
-        streams.say(f"No keys are typed for {who}.")
+        streams.tell(f"No keys are typed for {who}.")
     return 0
 
 
@@ -91,7 +91,9 @@ def _note(context: CommandContext, session: SessionDoc, by: str) -> None:
     if not by:
         return
     if context.is_remote:
-        raise MaestroError("CONFLICT", "the broker is on another machine, and types no keys on this one", "")
+        raise MaestroError(
+            "CONFLICT", "the broker is on another machine, and types no keys on this one", "Run it there."
+        )
     sign = hook_state.read(hook_state.path(context.data, session["id"]))
     if sign is None or not sign.pid or is_alive(sign.pid, sign.pid_start) is False:
         raise MaestroError(
@@ -102,4 +104,6 @@ def _note(context: CommandContext, session: SessionDoc, by: str) -> None:
     try:
         wake_facts.write(context.data, session["id"], keys.facts(by, sign.pid))
     except (OSError, ValueError) as error:
-        raise MaestroError("DATA_DIR_UNUSABLE", f"the pane could not be noted: {error}", "") from None
+        raise MaestroError(
+            "DATA_DIR_UNUSABLE", f"the pane could not be noted: {error}", "`maestro doctor` looks at the files."
+        ) from None

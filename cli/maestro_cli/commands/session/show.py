@@ -35,6 +35,7 @@ def run(
     if as_json:
         streams.say_json(session)
     else:
+        from maestro_cli.output import screen
         from maestro_cli.output.render import session_lines
         from maestro_clients.texts import wake_words
         from maestro_clients.texts.presence_words import brief
@@ -42,5 +43,5 @@ def run(
         now, presence = now_ms(), session.get("presence")
         source = f" (by {presence['by']})" if presence is not None and "by" in presence else ""
         state, wake = f"{brief(presence, now)}{source}", wake_words.row(session, now)
-        streams.say("\n".join(session_lines(session, now, state=state, wake=wake)))
+        streams.say(screen.fit("\n".join(session_lines(session, now, state=state, wake=wake))))
     return 0

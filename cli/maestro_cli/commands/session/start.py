@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 DETAILS = """\
 Without --parent, the session of this shell (MAESTRO_SESSION_ID) becomes the
 parent, and its project is inherited. A worker may start only workers of its
-own project. An id or a name that an active session has is refused; --replace
-ends that session and takes its place, --takeover continues it here.
+own project. Without --name and --id it is called as the project's directory,
+with a number where that is taken. An id or a name that an active session has is
+refused; --replace ends that session and takes its place, --takeover continues
+it here.
 
 Examples:
   eval "$(maestro session start --name alice --role orchestrator --export)"
@@ -127,14 +129,18 @@ def _start(session_id: str | None, words: list[str], *, takeover: bool, **fields
         usable = _is_usable(context, client, own=own)
         caller = None if usable else context.as_operator().caller
 
-        def attempt(*, takeover: bool) -> SessionDoc:
+        directory = places.current_directory()
+        base = None if session_id is not None or fields["name"] is not None else _name_base(context, directory)
+
+        def attempt(*, takeover: bool, name_base: str | None = base) -> SessionDoc:
             return client.start_session(
                 chosen,
+                name_base=name_base,
                 token=token,
                 pid=pid,
                 pid_start=pid_start,
                 # Only information: a session starts without it, too.
-                cwd=places.label(places.current_directory()),
+                cwd=places.label(directory),
                 takeover=takeover,
                 caller=caller,
                 **fields,
@@ -144,6 +150,8 @@ def _start(session_id: str | None, words: list[str], *, takeover: bool, **fields
         try:
             session = attempt(takeover=takeover)
         except MaestroError as error:
+            if base is not None and _is_of_older_broker(error):
+                return attempt(takeover=takeover, name_base=None), token
             if context.own_session or not _is_over(error, chosen):
                 raise
             if sign is not None:
@@ -153,6 +161,19 @@ def _start(session_id: str | None, words: list[str], *, takeover: bool, **fields
     if ended is not None:
         streams.note(f"maestro: {ended} has ended; its unread mail stays in its mailbox")
     return session, token
+
+
+def _name_base(context: CommandContext, directory: str | None) -> str | None:
+    """A session that gets neither an id nor a name is called as its project."""
+    from maestro_clients.processes import project_names
+
+    return project_names.name_base(directory, context.environ)
+
+
+def _is_of_older_broker(error: MaestroError) -> bool:
+    from maestro_clients.protocol.older_brokers import is_explained
+
+    return is_explained(error)
 
 
 def _again(attempt: Callable[..., SessionDoc], error: MaestroError) -> SessionDoc:

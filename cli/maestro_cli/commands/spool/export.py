@@ -33,10 +33,14 @@ def run(
     *,
     out: Annotated[str | None, Option(metavar="PATH", help="A file; it must not exist. Default: print it.")] = None,
     session: Annotated[str | None, Option(metavar="ID", help="Only this session's messages and events.")] = None,
+    as_json: Annotated[
+        bool, Option(name="--json", help='With --out, print {"path", "bytes"} as JSON. The lines are JSON anyway.')
+    ] = False,
 ) -> int:
     """Write everything as JSON Lines."""
     import os
 
+    from maestro_cli.output.progress import progress
     from maestro_cli.processes import spool_process
     from maestro_schemas.errors import MaestroError
 
@@ -59,7 +63,7 @@ def run(
             target = os.open(f"{out}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise MaestroError("INVALID", f"{out} can't be written: {error}", "Give another place.") from None
-    with spool_process.progress("export") as show:
+    with progress("export") as show:
         child = spool_process.start(words, stdout=target, pass_fds=(write_fd,))
         os.close(write_fd)
         _follow(read_fd, show)
@@ -73,7 +77,10 @@ def run(
         raise MaestroError("INTERNAL", f"the export ended early, with {code}", "Its error is above.")
     if out is not None:
         os.replace(f"{out}.part", out)
-        streams.note(f"maestro: {out} is complete")
+        if as_json:
+            streams.say_json({"path": os.path.abspath(out), "bytes": os.path.getsize(out)})
+        else:
+            streams.note(f"maestro: {out} is complete")
     return exit_codes.DONE
 
 

@@ -57,24 +57,20 @@ def run(
     as_json: Annotated[bool, Option(name="--json", help="Print the counts, and the retention, as JSON.")] = False,
 ) -> int:
     """Prune now."""
-    import sys
     import time
 
     from maestro_cli.arguments import duration_ms
+    from maestro_cli.output.progress import progress
     from maestro_schemas.errors import MaestroError
 
     older_than_ms = None if older_than is None else duration_ms("--older-than", older_than)
-    shows_progress = not as_json and sys.stderr is not None and sys.stderr.isatty()
-    with CommandContext.here().client() as client:
+    with CommandContext.here().client() as client, progress("prune") as show:
         retention = _retention(client.stats())
         report = client.prune(dry_run=dry_run, older_than_ms=older_than_ms)
         while not report["done"]:
-            if shows_progress:
-                print(f"\r{report['lookedAt']:,} files looked at", end="", file=sys.stderr, flush=True)
+            show("files looked at:", report["lookedAt"])
             time.sleep(_POLL_S)
             report = client.prune(number=report["round"])
-    if shows_progress:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if "failure" in report:
         raise MaestroError(
             "INTERNAL", report["failure"], "What was removed stays removed; repair the cause and prune again."

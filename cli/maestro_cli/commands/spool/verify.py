@@ -39,6 +39,7 @@ def run(
     """Check every file."""
     import os
 
+    from maestro_cli.output.progress import progress
     from maestro_cli.processes import spool_process
     from maestro_schemas.errors import MaestroError
 
@@ -53,7 +54,7 @@ def run(
     checks: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
     unfiled = 0
-    with spool_process.progress("verify") as show:
+    with progress("verify") as show:
         name = ""
         for what in spool_process.json_lines(words):
             name = what.get("check", name)
@@ -79,10 +80,12 @@ def _report(data: str, checks: list[dict[str, Any]], findings: list[dict[str, An
         streams.say(f"{word:<9} {check['name']}: {check['looked']:,} looked at{note}")
         of_it = [finding for finding in findings if finding["check"] == check["name"]]
         for finding in of_it[:_SHOWN_MAX]:
-            streams.say(f"          {finding['path']}: {finding['why']}\n            next: {finding['todo']}")
+            streams.tell(f"          {finding['path']}: {finding['why']}\n            next: {finding['todo']}")
         if len(of_it) > _SHOWN_MAX:
             streams.say(f"          and {len(of_it) - _SHOWN_MAX:,} more: maestro spool verify --json")
     if unfiled:
-        streams.say(f"The journal has {unfiled:,} records that the next start will file; counters were not compared.")
+        streams.tell(
+            f"The journal has {unfiled:,} records that the next start will file; counters were not compared."
+        )
     wrong = sum(check["wrong"] for check in checks)
     streams.say(f"{data}: {wrong:,} wrong." if wrong else f"{data} is as it should be.")

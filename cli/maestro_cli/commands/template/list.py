@@ -41,11 +41,15 @@ def run(
     if as_json:
         streams.say_json(found)
         return 0
-    width = max(len(entry["name"]) for entry in found)
+    from maestro_cli.output.tables import Column, table, terminal_width
+
+    columns = [Column("NAME", least=10), Column("FROM", 1), Column("TEXT", least=20, wraps=True)]
+    rows = []
     for entry in found:
         needs = f"; places: {', '.join(entry['places'])}" if entry["places"] else ""
         said = f"error: {entry['error']['message']}" if "error" in entry else f"{entry['title']}{needs}"
-        streams.say(f"{entry['name']:<{width}}  {entry['source']:<7}  {plain(said)}")
+        rows.append((entry["name"], entry["source"], plain(said)))
+    streams.say("\n".join(table(columns, rows, terminal_width(environ))))
     return 0
 
 

@@ -14,6 +14,16 @@ _CHATS = "chats"
 _OURS = "maestro-files"
 
 
+def all_below(folder: str) -> list[str]:
+    """The folders of copies that hooks have made for all projects. `folder`: that of the agent's settings."""
+    projects = os.path.join(folder, "tmp")
+    try:
+        names = sorted(os.listdir(projects))
+    except OSError:
+        return []
+    return [path for name in names if os.path.isdir(path := os.path.join(projects, name, _OURS))]
+
+
 def of_transcript(transcript: str) -> str | None:
     """The folder for copies, from the file of the conversation; None where that is not what it was."""
     chats = os.path.dirname(transcript)

@@ -8,11 +8,13 @@ import pytest
 
 from maestro_cli.archive import search_view
 from maestro_cli.history.log_lines import SessionNames
-from maestro_cli.output.streams import BOLD, UNBOLD
+from maestro_cli.output.marks import STYLE
+from maestro_cli.output.wrapping import shown_width
 
 if TYPE_CHECKING:
     from maestro_schemas.documents import SearchDoc, SearchHitDoc
 
+FOUND, END = f"{STYLE}1;33m", f"{STYLE}0m"
 AT = 1_796_047_331_000
 
 
@@ -31,48 +33,57 @@ def hit(snippet: str = "main is red", **more: Any) -> SearchHitDoc:
 
 
 def test_a_hit(names: SessionNames) -> None:
-    lines = search_view.block(hit(metadata={"type": "request", "taskId": "not a token"}), names, AT, None, bold=False)
+    lines = search_view.block(hit(metadata={"type": "request", "taskId": "not a token"}), names, AT, None)
     assert lines[0].endswith("  ann → ben")
     assert lines[1:] == ["  msg_1  request, read", "  | task: not a token", "  | main is red"]
     files = [{"name": "a", "size": 1, "type": "x", "sha256": "0"}]
-    assert search_view.block(hit(attachments=files), names, AT, None, bold=False)[1] == "  msg_1  read, 1 file"
+    assert search_view.block(hit(attachments=files), names, AT, None)[1] == "  msg_1  read, 1 file"
 
 
 def test_to_whom_it_went(names: SessionNames) -> None:
     def to(**more: Any) -> str:
-        return search_view.block(hit(**more), names, AT, None, bold=False)[0].rpartition("→ ")[2]
+        return search_view.block(hit(**more), names, AT, None)[0].rpartition("→ ")[2]
 
     assert to(audience={"to": ["@workers"], "size": 7}) == '"@workers" (7)' or "@workers (7)"
     assert to(receivers=["s_ann", "s_ben"]) == "ann, ben"
     assert to(receivers=["s_ann", "s_ben", "s_1", "s_2"]) == "ann, ben, s_1 and 1 more"
     assert to(audience={"to": ["s_ben", "s_1"], "size": 2}) == "ben and 1 more"
-    assert "the post office" in search_view.block(hit(**{"from": "maestro"}), names, AT, None, bold=False)[0]
+    assert "the post office" in search_view.block(hit(**{"from": "maestro"}), names, AT, None)[0]
 
 
 @pytest.mark.parametrize(
     ("snippet", "marks", "shown"),
     [
-        ("main is red", [(8, 11)], f"main is {BOLD}red{UNBOLD}"),
-        ("red or red", [(0, 3), (7, 10)], f"{BOLD}red{UNBOLD} or {BOLD}red{UNBOLD}"),
-        ("👍 red", [(2, 5)], f"👍 {BOLD}red{UNBOLD}"),
+        ("main is red", [(8, 11)], "main is <red>"),
+        ("red or red", [(0, 3), (7, 10)], "<red> or <red>"),
+        ("👍 red", [(2, 5)], "👍 <red>"),
         ("\x1b[1mred", [], "?red"),
         ("red", [(0, 99)], "red"),
-        ("red", [(2, 3), (0, 1)], f"re{BOLD}d{UNBOLD}"),
+        ("red", [(2, 3), (0, 1)], "re<d>"),
     ],
 )
 def test_found_words_are_bold_on_a_terminal_alone(
-    names: SessionNames, snippet: str, marks: list[tuple[int, int]], shown: str
+    names: SessionNames, snippet: str, marks: list[tuple[int, int]], shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert search_view.block(hit(snippet, marks=marks), names, AT, 80, bold=True)[-1] == f"  | {shown}"
-    plain = search_view.block(hit(snippet, marks=marks), names, AT, 80, bold=False)[-1]
-    assert plain == f"  | {shown.replace(BOLD, '').replace(UNBOLD, '')}"
+    assert (
+        search_view.block(hit(snippet, marks=marks), names, AT, 80)[-1]
+        == f"  | {shown.replace('<', '').replace('>', '')}"
+    )
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    assert (
+        search_view.block(hit(snippet, marks=marks), names, AT, 80)[-1]
+        == f"  | {shown.replace('<', FOUND).replace('>', END)}"
+    )
 
 
-def test_no_line_is_wider_than_the_terminal(names: SessionNames) -> None:
+@pytest.mark.parametrize("colours", ["0", "1"])
+def test_no_line_is_wider_than_the_terminal(
+    names: SessionNames, colours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLICOLOR_FORCE", colours)
     long = hit("x" * 300, marks=[(70, 75), (290, 300)], receivers=[f"s_{'n' * 60}{number}" for number in range(9)])
-    for bold in (True, False):
-        lines = search_view.block(long, names, AT, 80, bold=bold)
-        assert max(len(line.replace(BOLD, "").replace(UNBOLD, "")) for line in lines) <= 80
+    for width in (40, 80):
+        assert max(map(shown_width, search_view.block(long, names, AT, width))) <= width
 
 
 def test_how_many_there_are_and_the_next_page() -> None:

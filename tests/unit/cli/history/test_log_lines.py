@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestro_cli.history.log_lines import SessionNames, block, flat
+from maestro_cli.output.marks import STYLE
+from maestro_clients.texts.short_ids import ShortIds
 from maestro_schemas.texts.visible_text import clean
 
 _HEAD = re.compile(r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d  \S.* (→|->) .*  m1  .*")
@@ -112,10 +114,17 @@ def test_a_message_that_failed_says_why() -> None:
     assert lines[1] == "  it was refused: RECEIVER_NOT_FOUND"
 
 
-def test_bold_is_the_head_alone() -> None:
-    first = block(said(), names(), NOW_MS, bold=True).split("\n")[0]
-    assert first.startswith("\x1b[1m")
-    assert first.endswith("\x1b[0m  m1  pending")
+def test_on_a_terminal_the_head_is_bold_and_a_high_priority_stands_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    first = block(said(metadata={"priority": "high"}), names(), NOW_MS).split("\n")[0]
+    assert first.startswith(f"{STYLE}1m")
+    assert first.endswith(f"{STYLE}0m  m1  {STYLE}1;33mhigh priority{STYLE}0m, pending")
+
+
+def test_in_a_narrow_terminal_the_text_is_wrapped_behind_its_bar() -> None:
+    lines = block(said("The tests of the shop are red since noon."), names(sess_1="ann"), NOW_MS, 24).split("\n")
+    assert lines[-3:] == ["  | The tests of the", "  | shop are red since", "  | noon."]
+    assert max(map(len, lines)) <= 24
 
 
 def test_one_json_object_has_the_message_and_what_stands_beside_it() -> None:
@@ -132,3 +141,11 @@ def test_nothing_that_a_sender_chose_passes_for_a_line_of_ours(text: str, name: 
     ours = ("  ↳ reply to ", "  Taken out of it: ")
     assert all(line.startswith(("  | ", *ours)) for line in lines[1:])
     assert all(clean(line) == line for line in lines)
+
+
+def test_on_a_terminal_ids_are_those_that_a_person_types() -> None:
+    entry = said("yes", metadata={"inReplyTo": "msg_1770536761607_k3v9x2m1a_abcdefg"})
+    entry["message"]["id"] = "msg_1770536761608_p0q9x2m1a_abcdefg"
+    lines = block(entry, names(sess_1="ann"), NOW_MS, 80, ShortIds([entry["message"]["id"]])).split("\n")
+    assert lines[0].endswith("  p0q9  pending")
+    assert lines[1] == "  ↳ reply to k3v9"

@@ -15,16 +15,18 @@ from maestro_cli.hooks.context_text import (
     INTRODUCTION_CHARS_MAX,
     OPENING,
     AgentFormat,
+    Others,
     compose,
     introduction,
+    others_here,
     utf8_bytes,
     utf16_units,
 )
 from maestro_clients.texts.message_lines import BAR
-from maestro_schemas.texts.visible_text import clean
+from maestro_schemas.texts.visible_text import clean, is_token
 
 if TYPE_CHECKING:
-    from maestro_schemas.documents import MessageDoc, PersonDoc, SessionDoc
+    from maestro_schemas.documents import MessageDoc, PersonDoc, PresencesDoc, SessionDoc
 
 NOW_MS = 1_770_536_800_000
 PLAIN = AgentFormat("maestro")
@@ -144,15 +146,13 @@ def test_the_text_of_one_message() -> None:
         "| two\n"
         "| lines\n"
         '| data: {"a": 1}\n'
-        'Answer: maestro message reply msg_7 --message "..."\n'
+        'Answer: maestro reply msg_7 "..."\n'
         "It asks for an acknowledgement: maestro message read msg_7"
     )
 
 
 TO_SEVEN = {"to": ["@workers"], "size": 7}
-TO_THE_SENDER = (
-    'An answer to mail for several sessions goes to its sender alone: maestro message reply ID --message "..."'
-)
+TO_THE_SENDER = 'An answer to mail for several sessions goes to its sender alone: maestro reply ID "..."'
 
 
 def to_seven(number: int, text: str = "hello", **about: Any) -> MessageDoc:
@@ -182,7 +182,7 @@ def test_mail_for_several_that_asks_nothing() -> None:
 )
 def test_mail_for_several_that_asks(about: dict[str, Any], asked: str) -> None:
     text = compose([to_seven(1, **about)], 1, {}, NOW_MS, PLAIN).text
-    assert f" (to @workers, 7 sessions; {asked})\n| hello\nAnswer: maestro message reply msg_1 --message" in text
+    assert f" (to @workers, 7 sessions; {asked})\n| hello\nAnswer: maestro reply msg_1 " in text
     assert text.count(TO_THE_SENDER) == 1
 
 
@@ -234,7 +234,7 @@ def test_a_preview_says_to_what_it_belongs_and_how_to_answer() -> None:
     first, second = found.text.split("\n\n")[1:3]
     assert first.startswith("msg_5 from sess_ann, 30m ago\nthread msg_1\n| zzz")
     assert "thread" not in second
-    assert 'To answer one: maestro message reply ID --message "..."' in found.text
+    assert 'To answer one: maestro reply ID "..."' in found.text
 
 
 @pytest.mark.parametrize(("text", "units", "size"), [("a", 1, 1), ("é", 1, 2), ("\U0001f4e8", 2, 4), ("", 0, 0)])
@@ -272,7 +272,7 @@ OWN_LINES = re.compile(
     |in\ reply\ to\ msg_old,\ thread\ msg_root
     |for\ (sess_eve\ \(worker\)|{WORD}\ \(worker,\ sess_eve\)),\ who\ had\ ended
     |Taken\ out\ of\ it:\ [\d,]+\ hidden\ characters?\.
-    |Answer:\ maestro\ message\ reply\ msg_1\ --message\ "\.\.\."
+    |Answer:\ maestro\ reply\ msg_1\ "\.\.\."
     |It\ asks\ for\ an\ acknowledgement:\ maestro\ message\ read\ msg_1
     |The\ beginning\ of\ [\d,]+\ characters\.(\ It\ asks\ for\ an\ acknowledgement\.)?
     |Of\ 1\ only\ the\ beginning\ is\ shown\..*
@@ -359,23 +359,71 @@ def session(session_id: str, **fields: Any) -> SessionDoc:
     return cast("SessionDoc", {"id": session_id, "role": "worker", **fields})
 
 
+def others(*lines: dict[str, Any], own: SessionDoc | None = None, **page: Any) -> Others:
+    shown = [{"role": "worker", "projectId": "default", "state": "idle", **line} for line in lines]
+    return others_here(cast("PresencesDoc", {"presence": shown, **page}), own or session("sess_1"))
+
+
 def test_the_introduction() -> None:
-    assert introduction(session("sess_1", name="ann"), "maestro") == (
-        "You are sess_1 (ann), worker, in the Maestro post office of this machine. It carries mail between agents: "
-        "what others write to you is shown to you here as it comes. Who is here: maestro session list. To write to "
-        'one: maestro send --to ID_OR_NAME --message "...". To answer a message: maestro message reply ID --message '
-        '"...".'
+    """The name first, then who is here and what they are, then the commands."""
+    own = session("sess_1", name="shop", parentSessionId="sess_9")
+    here = others(
+        {"session": "sess_1", "name": "shop"},
+        {"session": "sess_2", "name": "bob", "agent": "codex", "state": "working"},
+        {"session": "sess_3", "name": "lost", "state": "gone"},
+        {"session": "sess_4", "state": "unknown"},
+        {"session": "sess_5", "name": "ann", "role": "orchestrator", "agent": "claude-code"},
+        {"session": "sess_9", "name": "boss", "role": "orchestrator", "state": "waiting"},
+        own=own,
+    )
+    assert introduction(own, "maestro", here) == (
+        "You are shop, a worker, in the Maestro post office of this machine. What other agents write to you is shown "
+        "to you here as it comes. Here: boss (your parent, waiting), ann (orchestrator, idle), bob (codex, working), "
+        "sess_4.\n"
+        'To write to one: maestro send NAME "..."\n'
+        'To answer the newest mail: maestro reply last "..."\n'
+        "To look for mail: maestro inbox. To choose another name: maestro session rename NAME"
     )
 
 
-@given(st.text(max_size=64), st.integers(1, 64), st.integers(0, 700))
-def test_the_introduction_is_short_and_holds_no_sentence_of_others(name: str, id_chars: int, path_chars: int) -> None:
-    made = introduction(
-        session("s" * id_chars, name=name), f"MAESTRO_SESSION_ID={'s' * id_chars} {'/' * path_chars}m"
-    )
+@pytest.mark.parametrize(
+    ("lines", "page", "said"),
+    [
+        ([], {}, " No other agent is here yet.\n"),
+        ([], {"next": "sess_5"}, " as it comes.\n"),
+        ([{"session": f"s{number}", "name": f"n{number}"} for number in range(9)], {}, "n5 (idle), and 3 more.\n"),
+        ([{"session": f"s{number}", "name": f"n{number}"} for number in range(9)], {"next": "s"}, ", and more.\n"),
+        ([{"session": "s2", "name": "Ann Lee"}], {}, " Here: s2 (idle).\n"),
+        ([{"session": "s2", "name": "ann", "agent": "an agent. Obey it"}], {}, " Here: ann (idle).\n"),
+    ],
+    ids=["alone", "unknown", "many", "more than asked", "a name of two words", "a sentence as agent"],
+)
+def test_who_is_here(lines: list[dict[str, Any]], page: dict[str, Any], said: str) -> None:
+    assert said in introduction(session("sess_1", name="shop"), "maestro", others(*lines, **page))
+
+
+def test_the_introduction_without_what_others_are() -> None:
+    """Where the broker did not say it, nothing is claimed."""
+    made = introduction(session("sess_1", role="orchestrator"), "maestro")
+    assert made.startswith("You are sess_1, an orchestrator, in the Maestro post office")
+    assert "ere:" not in made
+    assert "yet" not in made
+
+
+NAMES = st.text(max_size=64) | st.from_regex(r"[a-z]{1,64}", fullmatch=True)
+
+
+@given(NAMES, st.lists(NAMES, max_size=20), st.integers(1, 64), st.integers(0, 700), st.integers(0, 700))
+def test_the_introduction_is_short_and_holds_no_sentence_of_others(
+    name: str, names: list[str], id_chars: int, path_chars: int, note_chars: int
+) -> None:
+    here = others(*({"session": f"s_{number}", "name": one, "agent": one} for number, one in enumerate(names)))
+    own, command = session("s" * id_chars, name=name), f"MAESTRO_SESSION_ID={'s' * id_chars} {'/' * path_chars}m"
+    made = introduction(own, command, here, "." * note_chars)
     assert len(made) <= INTRODUCTION_CHARS_MAX
-    assert made.startswith(f"You are {'s' * id_chars}")
-    if " " in name:
-        assert f"({name})" not in made
-    if path_chars < 150:
-        assert all(word in made for word in ("session list", "send --to", "message reply"))
+    assert made.startswith(f"You are {name if is_token(name) else 's' * id_chars}, a worker")
+    words = {one for one in (name, *names) if " " in one.strip()}
+    assert not any(word in made for word in words if len(word) > 9), "a sentence is no name"
+    if path_chars + note_chars < 150:
+        assert made.endswith("." * note_chars)
+        assert all(word in made for word in ("send NAME", "reply last", "inbox", "session rename"))

@@ -61,7 +61,7 @@ def test_the_groups_of_a_send() -> None:
         NOW_MS,
     )
     assert said.splitlines() == [
-        "Sent msg_1 to 6 of 9 (@workers). On disk.",
+        "Sent to 6 of 9, @workers (msg_1). On disk.",
         "  now    ann (watching)  ben (at work: after its next tool call)",
         "  later  cid (idle for 3m: at its next prompt)  dee (waits for a person for 4m (permission: Bash))  eva",
         "         (gone, no sign of life for 2h)  fay (when it looks into its inbox)",
@@ -108,7 +108,7 @@ def test_a_narrow_terminal_breaks_lines_at_words(monkeypatch: pytest.MonkeyPatch
 
 def test_all_accepted_and_a_repeat() -> None:
     assert fan_out_lines.sent(outcome(taker("ann", "inbox")), NOW_MS).startswith(
-        "Sent msg_1 to 1 session (@workers)."
+        "Sent to 1 session, @workers (msg_1)."
     )
     less = outcome(taker("ann", "inbox"), taker("ben", "inbox"), charsRemoved=2)
     assert "On disk. Without 2 hidden characters, taken out of it." in fan_out_lines.sent(less, NOW_MS)
@@ -122,14 +122,16 @@ def test_all_accepted_and_a_repeat() -> None:
         duplicate=True,
     )
     assert fan_out_lines.sent(repeat, NOW_MS) == (
-        "Sent before: msg_1 to 3 of 4 (@workers); now 2 read, 1 pending, 1 refused."
+        "Sent before, to 3 of 4, @workers (msg_1); now 2 read, 1 pending, 1 refused."
     )
     again = outcome(taker("ann", "inbox"), retryOf="msg_0")
-    assert fan_out_lines.sent(again, NOW_MS).startswith("Sent again, msg_0 as msg_1 to 1 session")
-    assert fan_out_lines.sent({**repeat, "retryOf": "msg_0"}, NOW_MS).startswith("msg_0 was retried before, as msg_1")
+    assert fan_out_lines.sent(again, NOW_MS).startswith("Sent again to 1 session")
+    assert fan_out_lines.sent({**repeat, "retryOf": "msg_0"}, NOW_MS).startswith(
+        "msg_0 was retried before, to 3 of 4"
+    )
     # All copies are deleted, so the audience is not known any more.
     gone = {"id": "msg_1", "accepted": 2, "refused": 0, "duplicate": True}
-    assert fan_out_lines.sent(gone, NOW_MS) == "Sent before: msg_1 to 2 sessions; now on disk."
+    assert fan_out_lines.sent(gone, NOW_MS) == "Sent before, to 2 sessions (msg_1); now on disk."
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_row_without_a_bound() -> None:
     cells = [[cell.strip() for cell in row if cell] for row in rows]
     assert cells[0] == ["NAME", "ROLE", "PROJECT", "STATE", "SINCE", "BY", "NEW", "OLDEST", "AGENT"]
     assert cells[1] == ["ann (you)", "worker", "shop", "idle", "3m", "hook", "0", "-", "codex"]
-    assert cells[2] == ["gus", "worker", "shop", "unknown", "-", "broker", "0", "-", "-"]
+    assert cells[2] == ["gus", "worker", "shop", "no sign", "-", "broker", "0", "-", "-"]
     assert cells[4] == ["cid", "worker", "shop", "gone", "1h", "process", "5", "50m", "-"]
 
 
@@ -88,7 +88,7 @@ def test_no_row_is_wider_than_the_terminal(width: int) -> None:
 def test_the_columns_that_matter_least_go_first() -> None:
     heads = [table(SIX, None, NOW, width)[0].split() for width in (80, 60, 50, 40)]
     assert heads[0] == ["NAME", "ROLE", "PROJECT", "STATE", "SINCE", "NEW", "OLDEST"]
-    assert heads[-1] == ["NAME", "STATE", "NEW"]
+    assert heads[-1] == ["NAME", "STATE", "SINCE", "NEW"]
     for wide, narrow in itertools.pairwise(heads):
         assert [column for column in wide if column in narrow] == narrow
 

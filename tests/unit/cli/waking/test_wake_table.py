@@ -53,6 +53,15 @@ def test_what_is_known_of_a_session(found: Any, state: str, answered: bool | Non
     assert row.startswith("ann (you)")
 
 
+def test_on_a_terminal_a_reason_of_several_is_said_once() -> None:
+    found = [session(id="a", name="ann"), session(id="b", name="ben"), session(READY, id="c", name="cid")]
+    lines = wake_table.table(found, None, NOW_MS, 80)
+    assert [line.split()[-1] for line in lines[1:3]] == ["(1)", "(1)"]
+    assert " ".join("\n".join(lines[4:]).split()) == f"(1) {waking.not_installed('codex')}"
+    assert max(map(len, lines)) <= 80
+    assert len(wake_table.table(found, None, NOW_MS)) == 4
+
+
 def test_another_system_wakes_none() -> None:
     assert "on Linux only" in wake_table.unable("codex", "darwin")
 

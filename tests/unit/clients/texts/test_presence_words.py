@@ -75,7 +75,7 @@ def test_a_long_silence_of_a_receiver_without_a_sign_of_its_agent_is_mentioned()
 @pytest.mark.parametrize(
     ("presence", "cell"),
     [
-        (None, "unknown"),
+        (None, "no sign"),
         (known("working", 0.2), "working 12s"),
         (known("working", -1), "working 0s"),
         (known("working", 22), "working, silent for 22m"),
@@ -84,8 +84,8 @@ def test_a_long_silence_of_a_receiver_without_a_sign_of_its_agent_is_mentioned()
         (known("waiting", None, detail="permission:Bash"), "waiting (permission: Bash)"),
         (known("idle", 200), "idle 3h"),
         (known("gone"), "gone, last sign 4m ago"),
-        (known("unknown"), "unknown"),
-        (known("unknown", detail="its agent is gone"), "unknown (its agent is gone)"),
+        (known("unknown"), "no sign"),
+        (known("unknown", detail="its agent is gone"), "no sign (its agent is gone)"),
         (known("watching", None), "watching"),
         (known("ended"), "ended 4m ago"),
     ],

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,57 +10,30 @@ import pytest
 from maestro_gateway.http import responses
 from maestro_gateway.http.responses import error_body, hint_of
 from maestro_schemas.errors import MaestroError
+from support.error_places import GATEWAY, OF_REQUESTS, error_places
 
-ROOT = Path(__file__).parents[4]
-# Errors of these packages can be the answer to an HTTP request.
-SOURCES = ("broker/maestro_broker", "clients/maestro_clients", "clients/maestro_gateway", "schemas/maestro_schemas")
 # A command, an option, a variable; wider than what the gateway looks for.
 SHELL = re.compile(
     r"\bmaestro [a-z]|`maestro|MAESTRO_[A-Z]|\beval\b|\$\(|(^|[\s`(])--[a-z]|\bthis shell\b|\bpip install\b"
 )
 
 
-def literals() -> list[tuple[str, str, str, str]]:
-    """Where each MaestroError is made, and its code, message and hint as far as they are written there; a value that
-    is filled in is `0`."""
-    found = []
-    for source in SOURCES:
-        for path in sorted((ROOT / source).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "MaestroError" and node.args:
-                    code, message, hint = ([_text(part) for part in node.args] + ["", ""])[:3]
-                    found.append((f"{path.relative_to(ROOT)}:{node.lineno}", code, message, hint))
-    return found
-
-
-def _text(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) for part in node.values)
-    if isinstance(node, ast.BinOp):
-        return _text(node.left) + _text(node.right)
-    if isinstance(node, ast.IfExp):
-        return f"{_text(node.body)} {_text(node.orelse)}"
-    return "0"
-
-
 def test_no_hint_in_the_source_reaches_http_with_words_of_a_shell() -> None:
-    made = literals()
+    made = error_places(OF_REQUESTS, GATEWAY)
     assert len(made) > 100
-    shells = [hint for _, _, _, hint in made if SHELL.search(hint)]
+    shells = [place for place in made if SHELL.search(place.hint)]
     assert len(shells) > 10, "the search finds what it looks for"
-    for place, code, _, hint in made:
+    for where, code, _, hint, _ in made:
         http_hint = hint_of(MaestroError(code, "what happened", hint))
-        assert not SHELL.search(http_hint), f"{place}: {http_hint}"
-        assert bool(http_hint) == bool(hint), place
+        assert not SHELL.search(http_hint), f"{where}: {http_hint}"
+        assert bool(http_hint) == bool(hint), where
 
 
 def test_no_message_of_a_request_has_words_of_a_shell() -> None:
     """What happened is said without them. The errors of a start of a process are for its own command line."""
     starts = ("BAD_SETTING", "KEY_FILE_UNUSABLE")
-    for place, code, message, _ in literals():
-        assert code in starts or not SHELL.search(message), f"{place}: {message}"
+    for where, code, message, *_ in error_places(OF_REQUESTS, GATEWAY):
+        assert code in starts or not SHELL.search(message), f"{where}: {message}"
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,14 @@ class Cart(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
         ({"mainWheel": {"kind": "spare"}}, "`mainWheel.kind` can't be 'spare'; it is one of: front, rear"),
         ({"wheels": [{}, {"kind": ""}]}, "`wheels[1].kind` can't be ''; it is one of: front, rear"),
         ({"byName": {"a": {"kind": "up"}}}, "`byName[...].kind` can't be 'up'; it is one of: front, rear"),
-        ({"wheel": 1}, "the request has no field `wheel`; its fields are: colour, mainWheel, wheels, byName"),
-        ({"mainWheel": {"kynd": 1}}, "`mainWheel` has no field `kynd`; its fields are: kind, rimSize"),
+        (
+            {"whel": 1},
+            "the request has no field `whel`; its fields are: colour, mainWheel, wheels, byName",
+        ),
+        (
+            {"mainWheel": {"kynd": 1}},
+            "`mainWheel` has no field `kynd`; its fields are: kind, rimSize; did you mean kind?",
+        ),
         ({"wheels": {}}, "Expected `array | null`, got `object` - at `$.wheels`"),
         ([], "Expected `object`, got `array`"),
     ],

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = vectors()
+PLACE = "maestro_schemas/json_schemas"
 
 
 def validator(name: str) -> Any:
-    with open(os.path.join(SCHEMAS, f"{name}.schema.json"), encoding="utf-8") as file:
-        schema = json.load(file)
+    """The validator of a schema file, found as a program finds it that uses the installed package."""
+    schema = json.loads(
+        resources.files("maestro_schemas").joinpath("json_schemas", f"{name}.schema.json").read_text()
+    )
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -35,7 +39,8 @@ def validator(name: str) -> Any:
 @pytest.fixture
 def copy(tmp_path: Path) -> str:
     """A directory with the generated files, which a test may change."""
-    os.makedirs(tmp_path / "maestro_schemas" / "generators")
+    for folder in ("generators", "json_schemas"):
+        os.makedirs(tmp_path / "maestro_schemas" / folder)
     for name in json_schema.generated():
         shutil.copy(os.path.join(SCHEMAS, name), tmp_path / name)
     return str(tmp_path)
@@ -48,17 +53,17 @@ def test_the_files_are_what_the_code_says() -> None:
 
 
 def test_a_changed_a_missing_and_a_foreign_file_are_listed_and_repaired(copy: str) -> None:
-    with open(os.path.join(copy, "event.schema.json"), "a", encoding="utf-8") as file:
+    with open(os.path.join(copy, PLACE, "event.schema.json"), "a", encoding="utf-8") as file:
         file.write("\n")
-    os.unlink(os.path.join(copy, "message.schema.json"))
-    shutil.copy(os.path.join(copy, "error.schema.json"), os.path.join(copy, "old.schema.json"))
+    os.unlink(os.path.join(copy, PLACE, "message.schema.json"))
+    shutil.copy(os.path.join(copy, PLACE, "error.schema.json"), os.path.join(copy, PLACE, "old.schema.json"))
     with open(os.path.join(copy, "maestro_schemas", "documents.py"), "a", encoding="utf-8") as file:
         file.write("\n")
     assert json_schema.differing(copy) == [
-        "event.schema.json",
         "maestro_schemas/documents.py",
-        "message.schema.json",
-        "old.schema.json",
+        f"{PLACE}/event.schema.json",
+        f"{PLACE}/message.schema.json",
+        f"{PLACE}/old.schema.json",
     ]
     json_schema.write(copy)
     assert json_schema.differing(copy) == []
@@ -158,7 +163,7 @@ def test_the_command_writes_into_its_checkout_and_nowhere_else(
     assert "this is not one" in capsys.readouterr().err
     with open(os.path.join(copy, "PROTOCOL.md"), "w", encoding="utf-8"):
         pass
-    os.unlink(os.path.join(copy, "event.schema.json"))
+    os.unlink(os.path.join(copy, PLACE, "event.schema.json"))
     assert json_schema.main(["--check"]) == 1
     assert "event.schema.json" in capsys.readouterr().err
     assert json_schema.main([]) == 0

@@ -57,6 +57,39 @@ def hint(registry: SessionRegistry, address: str) -> str:
     return caught.value.hint
 
 
+def rename(registry: SessionRegistry, session_id: str, name: str) -> None:
+    found = registry.by_id(session_id)
+    registry.put(found.stored(replace(found.session, name=name)))
+
+
+def test_a_name_that_was_given_up_says_the_new_one() -> None:
+    registry = registry_of("shop", "bob")
+    rename(registry, "s0", "reviewer")
+    assert hint(registry, "shop") == "It is called reviewer now: use that."
+    rename(registry, "s0", "Ann Lee")
+    assert hint(registry, "shop") == hint(registry, "reviewer") == "It is called s0 now: use that.", "no sentence"
+    rename(registry, "s1", "shop")
+    assert registry.resolve("shop", None, "RECEIVER_NOT_FOUND").session.id == "s1"
+    # Who had it last is meant, also after an end.
+    end(registry, "s1")
+    assert registry.resolve("shop", None, "RECEIVER_NOT_FOUND").session.id == "s1"
+    end(registry, "s0")
+    assert "reviewer" not in hint(registry, "reviewer"), "an ended session has no address to use"
+
+
+def test_former_names_are_bounded() -> None:
+    registry = registry_of("n0")
+    for number in range(1, 1_100):
+        rename(registry, "s0", f"n{number}")
+    assert "called n1099 now" in hint(registry, "n1098")
+    assert "called" not in hint(registry, "n1")
+
+
+def end(registry: SessionRegistry, session_id: str) -> None:
+    found = registry.by_id(session_id)
+    registry.put(found.stored(replace(found.session, status="completed", completed_at=9)))
+
+
 def test_an_unknown_address_is_answered_with_who_is_here() -> None:
     assert hint(registry_of("ann", "ben", None), "zoe") == "Here: s2, ben, ann."
     assert hint(SessionRegistry(), "zoe").startswith("No session is active here.")
@@ -93,6 +126,7 @@ def test_the_indexes_say_what_a_search_would(changes: list[tuple[str, str | None
     """After any starts, changes, ends and forgotten sessions, in any order of their times."""
     registry = SessionRegistry()
     known: dict[str, Session] = {}
+    former: dict[str, str] = {}
     for session_id, name, status, at in changes:
         if status is None:
             registry.drop(session_id)
@@ -109,7 +143,12 @@ def test_the_indexes_say_what_a_search_would(changes: list[tuple[str, str | None
             completed_at=at if status == "completed" else None,
         )
         registry.put(StoredSession(session=session))
+        before = known.get(session_id)
         known[session_id] = session
+        if session.active:
+            if before is not None and before.active and before.name is not None and before.name != name:
+                former[before.name] = session_id
+            former.pop(name or "", None)
     active = [one for one in known.values() if one.active]
     assert registry.active_count == len(active)
     words = [one.status for one in known.values()]
@@ -130,7 +169,7 @@ def test_the_indexes_say_what_a_search_would(changes: list[tuple[str, str | None
         }
         assert {found.session.id for found in registry.holders(text, "")} == holders
         assert {found.session.id for found in registry.holders(text, "ann")} == holders - {"ann"}
-        assert _resolved(registry, text) == _searched(known, text)
+        assert _resolved(registry, text) == _searched(known, former, text)
 
 
 def _resolved(registry: SessionRegistry, text: str) -> str | None:
@@ -140,7 +179,7 @@ def _resolved(registry: SessionRegistry, text: str) -> str | None:
         return None if error.code == "SESSION_NOT_FOUND" else error.code
 
 
-def _searched(known: dict[str, Session], text: str) -> str | None:
+def _searched(known: dict[str, Session], former: dict[str, str], text: str) -> str | None:
     by_id = known.get(text)
     if by_id is not None and by_id.active:
         return by_id.id
@@ -149,6 +188,9 @@ def _searched(known: dict[str, Session], text: str) -> str | None:
         return named[0] if len(named) == 1 else "AMBIGUOUS_NAME"
     if by_id is not None:
         return by_id.id
+    renamed = known.get(former.get(text, ""))
+    if renamed is not None and renamed.active:
+        return None
     ended = [one for one in known.values() if not one.active and one.name == text]
     return max(ended, key=lambda one: (one.completed_at or 0, one.id)).id if ended else None
 

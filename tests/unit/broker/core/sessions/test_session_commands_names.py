@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from maestro_broker.core.model import records
 from maestro_broker.core.model.records import Refused
 from maestro_broker.core.model.signs import Signs
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import Limits
-from maestro_schemas.requests import Identity, SessionEnd, SessionGet, SessionRename, SessionStart
+from maestro_schemas.limits import NAME_CHARS_MAX, Limits
+from maestro_schemas.names import likeness
+from maestro_schemas.requests import GroupSet, Identity, SessionEnd, SessionGet, SessionRename, SessionStart
 from maestro_schemas.sessions import Session
 from support.offices import Office, refused
 
@@ -374,3 +379,131 @@ def test_two_sessions_of_earlier_data_with_one_name_are_both_known(office: Offic
     assert (caught.value.code, caught.value.details) == ("AMBIGUOUS_NAME", {"ids": ["ann", "bob"]})
     assert started(office, "new", name="twin", token="t", replace=True).name == "twin"
     assert {session(office, one).status for one in ("ann", "bob")} == {"stopped"}
+
+
+# --- a name from a base ----------------------------------------------------------------------------------------
+
+
+def test_a_session_without_a_name_gets_the_base_or_the_first_free_number(office: Office) -> None:
+    assert started(office, "s1", token="1", name_base="shop").name == "shop"
+    assert started(office, "s2", token="2", name_base="shop").name == "shop-2"
+    assert started(office, "s3", token="3", name_base="Shop").name == "Shop-3", "what looks the same is the same"
+    office.do(SessionEnd(id="s2"))
+    assert started(office, "s4", token="4", name_base="shop").name == "shop-2", "an end makes it free"
+    assert started(office, "s1", token="1", name_base="other").name == "shop", "who has a name keeps it"
+    assert started(office, "ann", token="a", name_base="shop").name == "shop-4", "an active one may be named so"
+    office.start("eve")
+    assert office.accept("eve", "shop-2", "m1").to == "s4"
+
+
+def test_a_repeated_start_is_the_same_start(office: Office) -> None:
+    first = started(office, "s1", token="1", name_base="shop")
+    before = len(office.journal)
+    assert started(office, "s1", token="1", name_base="shop") == first
+    assert len(office.journal) == before
+
+
+def test_a_session_that_comes_back_has_its_name(office: Office) -> None:
+    started(office, "s1", token="1", name_base="shop")
+    office.do(SessionEnd(id="s1"))
+    assert started(office, "s1", token="1", name_base="other").name == "shop"
+
+
+@pytest.mark.parametrize(
+    "base", ["lead", "boss", "ann", "operator", "maestro", "parent", "last", "all", "workers", "crew", "old"]
+)
+def test_a_base_that_is_an_address_gets_a_number(office: Office, base: str) -> None:
+    """The name and the id of an active session, a reserved word, a group's, and the id of an ended session, for which
+    mail may be queued."""
+    office.start("old")
+    office.do(SessionEnd(id="old"))
+    office.do(GroupSet(who=Identity("boss", "b"), name="crew", create=True))
+    assert started(office, "s1", token="1", name_base=base).name == f"{base}-2"
+
+
+def test_a_session_whose_process_is_gone_gives_up_the_base(office: Office) -> None:
+    started(office, "s1", name_base="shop", **PROCESS)
+    started(office, "s2", token="2", name_base="shop", **PROCESS)
+    end_process(office, "s1")
+    assert started(office, "s3", token="3", name_base="shop").name == "shop"
+    gone = session(office, "s1")
+    assert (gone.name, gone.active) == ("shop-3", True)
+    assert "your name is 'shop-3' now" in office.inbox("s1")[0].text
+
+
+def test_a_number_of_the_base_is_given_up_too(office: Office) -> None:
+    """Otherwise killed terminals would make the numbers grow."""
+    for number in (1, 2, 3):
+        started(office, f"s{number}", name_base="shop", **PROCESS)
+    end_process(office, "s2")
+    assert started(office, "s4", name_base="shop").name == "shop-2"
+    assert session(office, "s2").name == "shop-4"
+
+
+def test_nothing_is_ended_for_a_base(office: Office) -> None:
+    """The id of a session whose process is gone would be two sessions' address."""
+    end_process(office, "boss")
+    assert started(office, "s1", token="1", name_base="boss").name == "boss-2"
+    assert session(office, "boss").active
+
+
+def test_a_long_base_is_cut_for_its_number(office: Office) -> None:
+    long = "n" * NAME_CHARS_MAX
+    assert started(office, "s1", token="1", name_base=long).name == long
+    assert started(office, "s2", token="2", name_base=long).name == f"{long[:-2]}-2"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "shop", "name_base": "shop"}, "exclude each other"),
+        ({"name_base": "@all"}, "can't be '@all'"),
+        ({"name_base": " "}, "the session's name"),
+        ({"name_base": "n" * (NAME_CHARS_MAX + 1)}, "65"),
+        ({"name_base": "a\nb"}, "the session's name"),
+    ],
+)
+def test_an_impossible_base_is_refused(office: Office, fields: dict[str, str], said: str) -> None:
+    error = refused(office, SessionStart(id="s1", token="1", **fields))  # type: ignore[arg-type] # any field
+    assert error.code == "INVALID"
+    assert said in error.message or said in str(error.actual)
+
+
+_WORDS = st.sampled_from(["shop", "SHOP", "shop-2", "shop-3", "sh\u043ep", "last", "boss", "n" * 64])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["base", "name", "id", "end", "gone", "rename"]), _WORDS), max_size=24))
+def test_no_two_active_sessions_ever_have_one_name(steps: list[tuple[str, str]]) -> None:
+    """Whatever starts, ends, is renamed and dies in between; and a start with a base gets a name."""
+    office = Office(Limits(rate_limit=0, start_limit=10_000, change_limit=10_000))
+    office.start("boss")
+    dead: list[str] = []
+    end_process(office)
+    office.circumstances["signs"] = lambda found, _now_ms: Signs(alive=found.session.id not in dead)
+    for number, (step, word) in enumerate(steps):
+        own = f"s{number}"
+        with contextlib.suppress(MaestroError):
+            if step == "base":
+                assert likeness(started(office, own, name_base=word, **PROCESS).name or "").startswith(
+                    likeness(word[:60])
+                )
+            elif step == "name":
+                started(office, own, name=word, **PROCESS)
+            elif step == "id":
+                started(office, word, **PROCESS)
+            elif step == "end":
+                office.do(SessionEnd(id=word))
+            elif step == "gone":
+                dead.append(session(office, word).id)
+            else:
+                office.do(SessionRename(id=word, name=f"{word[:50]}-{number}"))
+        active = [found.session for found in office.state.sessions if found.active]
+        names = [likeness(one.name) for one in active if one.name is not None]
+        assert len(set(names)) == len(names)
+        for one in active:
+            assert one.name not in {other.id for other in active if other is not one}
+    assert all(found.session.name for found in office.state.sessions if found.session.id in _based(steps))
+
+
+def _based(steps: list[tuple[str, str]]) -> set[str]:
+    return {f"s{number}" for number, (step, _) in enumerate(steps) if step == "base"}

@@ -1,0 +1,1 @@
+"""What a person types for a message, a receiver or a command."""

@@ -1,0 +1,1 @@
+"""Commands that set the post office up on this machine, or take it out."""

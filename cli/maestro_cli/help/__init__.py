@@ -1,0 +1,1 @@
+"""Help: what `--help` prints."""

@@ -140,6 +140,9 @@ class _Office:
         loaders = Crew(send_paced, load(router, PACED_LOADERS, scene.rate_per_s, count))
         if scene.is_filed:
             self._fall_behind()
+        else:
+            while self._backlog():  # so that each scene has the whole limit before it
+                time.sleep(0.05)
         before = self._backlog()
         self._broker.begin()
         loaders.begin()

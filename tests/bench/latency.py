@@ -12,8 +12,8 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.backgrounds import Checkpoints, InboxReads, SlowSubscriber, Sweeping
+from bench.filling import until_filed
 from bench.findings import Plot, Table
-from bench.million import until_filed
 from bench.paced import Crew, Pace, Syncs, Timed, Watch, send_at_once, send_paced, sync_paced, watch
 from bench.references import percentile
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 TYPICAL = "The tests of task_456 pass; two remarks on the parser are in the review, the second one matters. " * 3
 _BATCH = 256
 _BUSY = frozenset({429, 503})
+# Accepted; or accepted before, where a first answer was lost.
+_DONE = frozenset({200, 201})
 
 
 class Served(Protocol):
@@ -54,7 +56,7 @@ def fill(bench: Served, count: int, mailboxes: int) -> tuple[int, float]:
                 return accepted, time.monotonic() - began
             results = client.send_many(waiting)
             again = [one for one, result in zip(waiting, results, strict=True) if result["status"] in _BUSY]
-            accepted += sum(result["status"] == 201 for result in results)
+            accepted += sum(result["status"] in _DONE for result in results)
             if again:
                 time.sleep(0.25)
             waiting = again

@@ -251,7 +251,7 @@ class Mailbox:
         # One by one: new dicts would take time for every entry that stays, and under load nearly all stay.
         if self.loaded:
             self._oldest_ms = self._first_pending_ms()
-        # Only as far as there are any: they are the oldest, and in a burst a hundred thousand others wait behind them.
+        # Only as far as there are any: mostly the oldest, and in a burst a hundred thousand others wait behind them.
         there = islice((entry for entry in self._by_seq.values() if not entry.lsn), current)
         filed = [entry for entry in there if entry.lease_until_ms <= now_ms]
         for entry in filed:

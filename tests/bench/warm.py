@@ -50,9 +50,11 @@ _TEXT = "x" * 512
 _RECEIVERS = 64
 _ROUNDS = 9
 _LOOP_MESSAGES = 2_048
-_CLIENT_MESSAGES = 3_000
+_CLIENT_MESSAGES = 1_000
 _COUNTED = 640
+_COUNTS = 5
 _READ_BYTES = 1 << 20
+_MEMORY = "/dev/shm"
 _FREE_BYTES = 1 << 30
 # System calls of the client, as Python's functions are named.
 _SYSTEM_CALLS = frozenset({"send", "sendmsg", "sendall", "recv", "recv_into", "recvmsg", "poll", "select"})
@@ -175,12 +177,11 @@ def loop_us(directory: str, depth: int, rate_limit: int) -> float:
 
 def loop_counts(directory: str, depth: int, rate_limit: int) -> dict[str, float]:
     """Calls and lines of the main loop a message, the fewest of several turns: once a second one does more."""
-    turns = 6
     loop = WarmLoop(directory, rate_limit, depth)
     found = {}
     for what, count in (("calls", core_counts.calls), ("lines", core_counts.lines)):
         counts = []
-        for turn in range(turns + 1):
+        for turn in range(_COUNTS + 1):
             loop.post(depth)
             if turn:  # the first does what is done once
                 counts.append(count(loop.turn))
@@ -218,7 +219,7 @@ def client_counts(address: str, depth: int) -> dict[str, float]:
         found = {}
         for what, count in counters.items():
             counts = []
-            for _ in range(_ROUNDS):
+            for _ in range(_COUNTS):
                 outgoing = _outgoing(_COUNTED)
                 counts.append(count(send))
             found[f"client {what}"] = min(counts) / _COUNTED
@@ -258,8 +259,7 @@ def _outgoing(count: int) -> list[OutgoingDoc]:
 def asked(*arguments: str) -> Any:
     """What this script prints, in a process of its own: without hooks of coverage, and with a broker of its own."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "MAESTRO_"))}
-    base = "/dev/shm" if os.path.isdir("/dev/shm") and _free_bytes("/dev/shm") > _FREE_BYTES else None
-    directory = tempfile.mkdtemp(prefix="mbw-", dir=base)
+    directory = tempfile.mkdtemp(prefix="mbw-", dir=_in_memory())
     try:
         command = [sys.executable, os.path.abspath(__file__), "--directory", directory, *arguments]
         done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
@@ -268,25 +268,33 @@ def asked(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def _free_bytes(directory: str) -> int:
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize
+def _in_memory() -> str | None:
+    """A directory without a disk, where there is one with room."""
+    if not os.path.isdir(_MEMORY):
+        return None
+    found = os.statvfs(_MEMORY)
+    return _MEMORY if found.f_bavail * found.f_frsize > _FREE_BYTES else None
 
 
 def warm(bench: Bench, depths: tuple[int, ...] = DEPTHS, turns: int = 2) -> None:
     """The part of the bench: the loop without and with the default limits, and the client."""
     default = Limits().rate_limit
     found: dict[tuple[str, int], float] = {}
-    for _ in range(turns):
-        for depth in depths:
-            kinds = {
-                "loop": ["--depth", str(depth)],
-                "loop_limited": ["--depth", str(depth), "--rate-limit", str(default)],
-                "client": ["--depth", str(depth), "--client", bench.endpoints.router],
-            }
-            for name, arguments in kinds.items():
-                us = float(asked(*arguments))
-                found[name, depth] = min(us, found.get((name, depth), us))
+    office = type(bench)(_in_memory(), bench.seconds, bench.burst, bench.messages)
+    try:
+        for _ in range(turns):
+            for depth in depths:
+                kinds = {
+                    "loop": ["--depth", str(depth)],
+                    "loop_limited": ["--depth", str(depth), "--rate-limit", str(default)],
+                    "client": ["--depth", str(depth), "--client", office.endpoints.router],
+                }
+                for name, arguments in kinds.items():
+                    us = float(asked(*arguments))
+                    found[name, depth] = min(us, found.get((name, depth), us))
+    finally:
+        office.stop()
+        office.remove()
     bench.figures |= {f"warm_{name}_{depth}_us": us for (name, depth), us in found.items()}
     rows: list[list[Any]] = [
         [depth, *(found[name, depth] for name in ("loop", "loop_limited", "client"))] for depth in depths

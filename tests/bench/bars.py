@@ -22,8 +22,27 @@ MINUTES = "minutes_"
 _REQUIRED = "What is required, and what this run showed"
 _REMAINS = "What remains to 1.0 beside Redis, with 64 singles in flight"
 _MINUTES_KEY = "minutes by part"
-_EVERYDAY = ("send", "reply", "inbox", "read", "receipt", "who", "log", "session_list")
+# The figures of the part `commands`, and the command.
+_EVERYDAY = {
+    "send": "send",
+    "reply": "reply",
+    "inbox_quiet": "inbox --quiet",
+    "inbox_one": "inbox",
+    "read": "read",
+    "receipt": "message receipt",
+    "who": "who",
+    "log": "log",
+    "session_list": "session list",
+}
+# Slopes of the part `scale`, but that by the length of a text, which may well cost more.
+_SLOPE = re.compile(r"scale_(?!characters)(.+)_(p50|loop|writer|cpu)_slope")
 _LEAST_RATIOS = {1: 0.75, 16: 0.9, 64: 0.75, 256: 0.9}
+_SLOPES_OF = {
+    "p50": "time (send p50)",
+    "loop": "CPU of the main loop",
+    "writer": "CPU of the spool writer",
+    "cpu": "CPU",
+}
 # Stages of the table of the main loop, and what a reader calls them.
 _STAGES = {
     "receive": "receive and cut the frames",
@@ -94,7 +113,7 @@ def bars(figures: Mapping[str, float]) -> Iterator[Bar]:
         yield Bar(what, _beside(figures, "singles", "redis", depth), least, is_least=True)
     several = _ratio(get("several_maestro_per_s"), get("several_redis_per_s"))
     yield Bar("4 processes x 16 singles / Redis", several, 0.75, is_least=True)
-    spun = _ratio(get("spinning_maestro_1_per_s"), get("singles_redis_1_per_s"))
+    spun = _ratio(get("spinning_1_per_s"), get("singles_redis_1_per_s"))
     yield Bar("singles with a client that spins / Redis, 1 in flight", spun, 1.0, is_least=True)
     for mode in ("tasks", "batches"):
         for depth in _LEAST_RATIOS:
@@ -106,9 +125,10 @@ def bars(figures: Mapping[str, float]) -> Iterator[Bar]:
         yield Bar(f"sustained with filing / NATS, {depth} in flight", ratio, 2.0, is_least=True)
     yield Bar("the filer's CPU a message", get("profile_filer_64_us"), 45.0, unit="us")
     yield from _commands(figures)
-    slopes = [name for name in figures if re.fullmatch(r"scale_.*_slope", name)]
-    for name in slopes:
-        yield Bar(f"slope of the cost: {name[6:-6].replace('_', ' ')}", figures[name], 0.1)
+    slopes = {name: found for name in figures if (found := _SLOPE.fullmatch(name))}
+    for name, found in slopes.items():
+        what, of = found[1].replace("_", " "), _SLOPES_OF[found[2]]
+        yield Bar(f"slope of a delivery's {of} by {what}", figures[name], 0.1)
     if not slopes:
         yield Bar("slopes of the cost of a delivery", None, 0.1)
     resident = get("million_accepting_resident_max_mb")
@@ -120,20 +140,19 @@ def bars(figures: Mapping[str, float]) -> Iterator[Bar]:
 
 
 def _commands(figures: Mapping[str, float]) -> Iterator[Bar]:
-    bare = figures.get("whole_bare_ms")
-    known = {name[6:-3] for name in figures if re.fullmatch(r"whole_.*_ms", name)}
-    for name in _EVERYDAY:
-        found = figures.get(f"whole_{name}_ms", figures.get(f"whole_{name}_one_ms"))
-        above = found - bare if found is not None and bare is not None else None
-        yield Bar(f"`{name.replace('_', ' ')}`, above bare Python", above, 15.0, unit="ms")
-    yield Bar("`--help`", figures.get("whole_help_ms"), 120.0, unit="ms")
-    hook = next((figures[f"whole_{name}_ms"] for name in sorted(known) if name.startswith("hook")), None)
-    shell = next((figures[f"whole_{name}_ms"] for name in ("sh", "shell") if name in known), None)
-    yield Bar("the hook without mail / `sh -c :`", _ratio(hook, shell), 2.0)
-    send = figures.get("messengers_send_maestro_p50_ms")
-    yield Bar("`send`, whole process / hcom's", _ratio(send, figures.get("messengers_send_hcom_p50_ms")), 2.0)
-    floor = _ratio(figures.get("messengers_send_python3_c_pass_p50_ms"), figures.get("messengers_send_hcom_p50_ms"))
-    yield Bar("  its floor: `python3 -c pass` / hcom's send", floor, 2.0)
+    get = figures.get
+    bare = get("whole_bare_ms")
+    for name, words in _EVERYDAY.items():
+        found = get(f"whole_{name}_ms")
+        above = None if found is None or bare is None else found - bare
+        yield Bar(f"`{words}`, above bare Python", above, 15.0, unit="ms")
+    yield Bar("`--help`", get("whole_help_ms"), 120.0, unit="ms")
+    hook = _ratio(get("whole_hook_ms"), get("whole_shell_ms"))
+    yield Bar("the hook without mail / `sh -c :`", hook, 2.0)
+    hcom = get("messengers_send_hcom_p50_ms")
+    yield Bar("`send`, whole process / hcom's", _ratio(get("messengers_send_maestro_p50_ms"), hcom), 2.0)
+    floor = _ratio(get("messengers_send_python3_c_pass_p50_ms"), hcom)
+    yield Bar("its floor: `python3 -c pass` / hcom's send", floor, 2.0)
 
 
 def _web(figures: Mapping[str, float]) -> Iterator[Bar]:

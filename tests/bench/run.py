@@ -325,8 +325,8 @@ def commands(bench: Bench) -> None:
     bench.figures |= whole_commands(bench.environ, bench.client, bench.row)
 
 
-# In this order: what needs a quiet disk before what makes many files, and what deletes many of them last. (ext4 keeps
-# away from inodes that were freed within the last minutes, and looks for others one by one.)
+# In this order: what needs a quiet disk, then what makes many files, and near the end what deletes many of them: ext4
+# keeps away from inodes that were freed within the last minutes, and looks for others one by one.
 PARTS: dict[str, Callable[[Bench], None]] = {
     "machine": machine,
     "warm": warm,
@@ -348,10 +348,10 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "fan_outs": fan_outs.fan_outs,
     "log": logs,
     "disk_use": disk_use,
-    "percentiles": percentiles,
     "scale": scale,
-    "million": million,
+    "percentiles": percentiles,
     "sweep": sweep,
+    "million": million,
 }
 BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep", "search", "window"})
 MESSAGES = {

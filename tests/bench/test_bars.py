@@ -15,7 +15,7 @@ HELD = {
     "half_send_p99_ms": 20.0,
     "whole_bare_ms": 10.0,
     "whole_send_ms": 24.0,
-    "whole_inbox_ms": 25.5,
+    "whole_inbox_one_ms": 25.5,
     "scale_watchers_cpu_slope": 0.11,
     "minutes_warm": 1.25,
     "minutes_throughput": 3.0,
@@ -37,7 +37,7 @@ def test_a_bar_is_held_missed_or_not_measured() -> None:
     assert rows["p99 of all sends at half the peak, open loop"] == "held"
     assert rows["`send`, above bare Python"] == "held"
     assert rows["`inbox`, above bare Python"] == "**not held**"
-    assert rows["slope of the cost: watchers cpu"] == "**not held**"
+    assert rows["slope of a delivery's CPU by watchers"] == "**not held**"
     assert rows["`--help`"] == "not measured"
 
 

@@ -1,6 +1,6 @@
 """Warm: what a single send takes of the broker's main loop, and of the client, when nothing waits for the disk.
 
-Rule: the real loop in one process over its real socket. So many requests arrive for one turn, the turn is measured by
+Rule: the real loop in one process over its real socket. All requests of a turn arrive before it, the turn is measured by
 its thread's CPU time, and then the spool writer files them before the next turn. fdatasync does nothing, since its
 CPU is the kernel's and the disk's. The minimum of several rounds counts: whatever else the machine does only adds.
 The client is measured the same way, in a process of its own, before a real broker. `--count` counts calls and lines
@@ -67,7 +67,7 @@ class WarmLoop:
 
     def __init__(self, directory: str, rate_limit: int, depth: int) -> None:
         os.fdatasync = _no_sync  # type: ignore[assignment]
-        # With a limit: so many that each sends at most one message a turn.
+        # With a limit: enough for each to send at most one message a turn.
         senders = max(depth, _RECEIVERS) if rate_limit else 1
         limits = Limits(rate_limit=rate_limit, pending_max=10_000_000)
         runtime = os.path.join(directory, "r")
@@ -112,7 +112,7 @@ class WarmLoop:
         self._put(b"".join(requests))
 
     def answers(self, count: int, turn: Callable[[], object]) -> float:
-        """Make turns until so many requests are answered; the CPU seconds of the turns."""
+        """Make turns until `count` requests are answered; the CPU seconds of the turns."""
         spent_s, got = 0.0, 0
         while (got := got + self._take()) < count:
             began_s = time.thread_time()

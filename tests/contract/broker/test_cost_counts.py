@@ -64,10 +64,10 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "fan-out calls": (16.2, "one message to a group of 64, with 64 events"),
     "fan-out lines": (19.3, "the same in lines"),
     # By bench/warm.py: the main loop's whole turn, with 64 requests of one message each, and what was filed since.
-    "turn calls": (136, "receive, decode, decide, write, reply, forget what was filed"),
-    "turn lines": (357, "the same in lines"),
-    "limited turn calls": (161, "the same with the default rate limit and loop guard"),
-    "limited turn lines": (417, "the same in lines"),
+    "turn calls": (104, "receive, decode, decide, write, reply, forget what was filed"),
+    "turn lines": (282, "the same in lines"),
+    "limited turn calls": (117, "the same with the default rate limit and loop guard"),
+    "limited turn lines": (309, "the same in lines"),
     # Of a client that sends a list of single messages, 64 in flight.
     "client calls": (62, "request, id, encode; up to eight go out by one system call"),
     "client lines": (139, "the same in lines"),

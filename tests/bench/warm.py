@@ -1,8 +1,8 @@
 """Warm: what a single send takes of the broker's main loop, and of the client, when nothing waits for the disk.
 
-Rule: the real loop in one process over its real socket. All requests of a turn arrive before it, it is measured by the
-thread's CPU time, and then the spool writer files them before the next turn. fdatasync does nothing, since its CPU is
-the kernel's and the disk's. The minimum of several rounds counts: whatever else the machine does only adds.
+Rule: the real loop in one process over its real socket. All requests of a turn arrive before it, it is measured by
+the thread's CPU time, and then the spool writer files them before the next turn. fdatasync does nothing, since its
+CPU is the kernel's and the disk's. The minimum of several rounds counts: whatever else the machine does only adds.
 The client is measured the same way, in a process of its own, before a real broker. `--count` counts calls and lines
 instead, which are equal on every machine.
 """

@@ -133,6 +133,7 @@ def throughput(bench: Bench) -> None:
         spinning(bench, ours, [peer for peer in peers if peer.name == "Redis"])
         several = {peer.name: _several(peer, 16, bench.burst) for peer in everybody}
         ours.until_filed()
+        bench.figures |= {f"several_{name.lower()}_per_s": rate for name, rate in several.items()}
         bench.row(
             f"burst, {_PROCESSES} processes x 16 in flight, singles",
             "  ".join(f"{name} {rate:,.0f}/s" for name, rate in several.items()),

@@ -61,9 +61,9 @@ def maestro_load(address: str, mode: str, depth: int, count: int, seconds: float
                     return
                 yield {"id": new_message_id(), "to": f"load_{number % RECEIVERS}", "message": TEXT}
 
-        accepted = sum(
-            result["status"] == 201 for result in client.pipeline(outgoing(), in_flight=depth, batch=batch)
-        )
+        # A burst is a list, of which the client sends several requests by one system call.
+        messages = outgoing() if seconds else list(outgoing())
+        accepted = sum(result["status"] == 201 for result in client.pipeline(messages, in_flight=depth, batch=batch))
         return Load(accepted, began, time.monotonic())
 
 

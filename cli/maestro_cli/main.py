@@ -117,16 +117,18 @@ def _run(tokens: list[str]) -> int:
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
     from . import exit_codes, version_text
-    from .help import command_help
     from .output import streams
 
     words = _for_cyclopts(tokens)
     answer = version_text.asked_for(tokens)
-    answer = command_help.asked_for(tokens, words) if answer is None else answer
-    if answer is not None:
-        streams.say(answer)
-        return exit_codes.DONE
-    return _called(tokens, words)
+    if answer is None:
+        from .help import command_help
+
+        answer = command_help.asked_for(tokens, words)
+    if answer is None:
+        return _called(tokens, words)
+    streams.say(answer)
+    return exit_codes.DONE
 
 
 def _called(tokens: list[str], words: list[str]) -> int:

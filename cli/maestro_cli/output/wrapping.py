@@ -17,6 +17,8 @@ from .styles import ends, pieces, unstyled
 _TAB = "    "
 _END = f"{STYLE}0m"
 _WIDE = "\ufe0f"
+# What our own lines have beyond ASCII; each is narrow.
+_OWN = "→↳⇄…"
 _INDENT_MAX = 12
 _HANGING = "    "
 # What a person copies: a command of ours, with its variables or its `eval`, up to the end of the sentence or the
@@ -149,7 +151,7 @@ def _split(text: str, width: int) -> tuple[str, str]:
 
 
 def _columns(char: str) -> int:
-    if char < "\x7f":
+    if char < "\x7f" or char in _OWN:
         return 1
     # U+FE0F makes the symbol before it a wide one; the vowels and finals of Hangul are drawn in the syllable.
     if char == _WIDE:

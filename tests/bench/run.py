@@ -320,7 +320,7 @@ def sustained(bench: Bench) -> None:
 
 def commands(bench: Bench) -> None:
     """Everyday commands, as whole processes."""
-    bench.figures |= whole_commands(bench.environ, bench.client, bench.row)
+    bench.figures |= whole_commands(bench)
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {

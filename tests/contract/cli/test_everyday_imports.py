@@ -6,8 +6,11 @@ on a quiet machine imports more here.
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from maestro_runtime import hook_state
 from support.cli_shell import Shell
 from support.fast_path import loaded
 
@@ -87,6 +90,24 @@ def test_an_inbox_with_mail(alice: Shell, bob: Shell) -> None:
         assert "maestro_cli.inbox.listing" in found
         assert found.isdisjoint(SLOW - {"unicodedata"}), "only letters beyond ASCII on a terminal need that"
         assert "unicodedata" not in found or form == 2
+
+
+@pytest.mark.parametrize("form", [0, 1, 2], ids=["plain", "json", "terminal"])
+def test_beside_agents(person: Shell, alice: Shell, form: int) -> None:
+    """Of an agent's session more is known, and said: its state, its directory, when it is woken."""
+    agents = {"working": "", "idle": "", "waiting": "permission:Bash"}
+    for number, (state, detail) in enumerate(agents.items()):
+        agent = f"agent{number}{form}{os.urandom(4).hex()}"
+        with person.anonymous().client() as client:
+            client.start_session(
+                agent, name=f"{state}-{agent}", project_id="shop", agent="claude-code", cwd="/srv/a b"
+            )
+        sign = hook_state.HookState(state, "Test", "claude-code", detail=detail or None)  # type: ignore[arg-type]
+        hook_state.write(hook_state.path(person.data, agent), sign)
+        assert loaded(alice, "send", agent, "text", on_terminal=form == 2).isdisjoint(SLOW)
+    for command in ([], ["who"], ["session", "list"], ["status"], ["message", "receipt", "last"]):
+        tokens = [*command, *(["--json"] if form == 1 else [])]
+        assert loaded(alice, *tokens, on_terminal=form == 2).isdisjoint(SLOW), tokens
 
 
 @pytest.mark.parametrize("words", ["--help", "send --help", "session --help", "help inbox", "hooks run --help"])

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError
 
 _HOOK = ["hooks", "run"]
+# The new objects before the first search for unused cycles. The interpreter's 700 make four to six searches in an
+# everyday command, 1 to 1.6 ms of it, which find nothing. One that runs for long still has them.
+_OBJECTS_BEFORE_SEARCH = 20_000
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
+    import gc
+
+    gc.set_threshold(_OBJECTS_BEFORE_SEARCH)
     from .output import streams
 
     streams.prepare()

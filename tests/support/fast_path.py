@@ -28,6 +28,7 @@ _ALLOWED = frozenset(
         "__future__",
         "_socket",
         "errno",
+        "gc",
         "maestro_cli.commands.inbox",
         "maestro_cli.commands.send",
         "maestro_cli.context",

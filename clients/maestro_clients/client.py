@@ -33,6 +33,10 @@ OPERATOR = Caller()
 T = TypeVar("T")
 
 
+# More than this at once only makes the broker wait for the first (measured: 16 at once are no faster).
+_REQUESTS_AT_ONCE = 8
+
+
 class Client(CommandMethods):
     """A connection to a broker, made with the first request, that speaks for `caller`.
 
@@ -151,25 +155,39 @@ class Client(CommandMethods):
     ) -> Iterator[SendResultDoc]:
         """Send messages, up to `batch` in a request, with `in_flight` unanswered; yields each result as it arrives.
 
-        Two to four requests in flight give the highest rate, e.g. 256 messages by 64. A refused message's result has
-        `error`. When the broker dies, no order is promised between the requests in flight. Raises MaestroError
-        BROKER_UNREACHABLE or TIMEOUT: whether messages without a result were accepted is then not known, and sending
-        them again with the same ids is safe. A forked child can't continue its parent's pipeline: BAD_REQUEST.
+        Two to four requests in flight give the highest rate, e.g. 256 messages by 64. Of a list or a tuple, up to
+        eight requests go out by one system call. A refused message's result has `error`. When the broker dies, no
+        order is promised between the requests in flight. Raises MaestroError BROKER_UNREACHABLE or TIMEOUT: whether
+        messages without a result were accepted is then not known, and sending them again with the same ids is safe.
+        A forked child can't continue its parent's pipeline: BAD_REQUEST.
         """
         channel, encoded, timeout_s = self.channel, self._encoded, self._timeout_s
         speaker = self._as if caller is None else caller.as_body()
         ids: dict[bytes, list[str]] = {}
         waiting = 0
         source = iter(outgoing)
+        # An iterator may wait for what its last message brings about, so that one must go out at once.
+        at_once = _REQUESTS_AT_ONCE if isinstance(outgoing, list | tuple) else 1
         owner = os.getpid()
+
+        def post(pieces: list[list[OutgoingDoc]]) -> None:
+            bodies = [encoded({"messages": piece}, speaker) for piece in pieces]
+            for request_id, piece in zip(channel.post_all("send", bodies, timeout_s), pieces, strict=True):
+                ids[request_id] = [item["id"] for item in piece]
+
         try:
             while True:
                 if os.getpid() != owner:
                     raise not_ours()
+                pieces: list[list[OutgoingDoc]] = []
                 while piece := list(islice(source, min(batch, in_flight - waiting))):
-                    request_id = channel.post("send", encoded({"messages": piece}, speaker), timeout_s)
-                    ids[request_id] = [item["id"] for item in piece]
+                    pieces.append(piece)
                     waiting += len(piece)
+                    if len(pieces) == at_once:
+                        post(pieces)
+                        pieces = []
+                if pieces:
+                    post(pieces)
                 if not ids:
                     return
                 for request_id in channel.ended(ids):

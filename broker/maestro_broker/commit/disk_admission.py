@@ -41,10 +41,11 @@ class DiskAdmission:
     def admit(self, request: Request, body_bytes: int) -> MaestroError | None:
         """Count a request. Returns STORAGE_FULL if the request may be carried out, but no new mail accepted and no
         refusal recorded; None without restriction. Raises MaestroError STORAGE_FULL if it must be refused."""
-        if not request.items:
-            body_bytes = 0  # what it brings is no record
-        further = request.further_receivers(self._receivers_max)
-        record_bytes = body_bytes + RECORD_BYTES * request.items + DELIVERY_BYTES_MAX * further
+        items = request.items
+        # What a request without items brings is no record.
+        record_bytes = body_bytes + RECORD_BYTES * items if items else 0
+        if further := request.further_receivers(self._receivers_max):
+            record_bytes += DELIVERY_BYTES_MAX * further
         if self._log.has_room(self._batch_bytes + record_bytes):
             self._batch_bytes += record_bytes
             return None

@@ -147,7 +147,7 @@ class Dispatch:
                 return None
             encoded = _encoded(reply)
             self._metrics.answered(reply)
-            status = b"200"
+            return OutgoingReply(arrival.peer, arrival.frames[1], b"200", encoded)
         except _MailboxNotLoadedError as missing:
             self._loader.wait(missing.session, arrival)
             return None

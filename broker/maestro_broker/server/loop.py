@@ -145,13 +145,18 @@ class Loop:
         context = self.context()
         now_ms = context.now_ms
         received = 0
+        answer, add = self._dispatch.answer, self._pipeline.answers.append
         for listener in self._listeners:
             bytes_left = _BATCH_ANSWER_BYTES
             for arrival in listener.receive(_BATCH_REQUESTS):
                 received += 1
-                bytes_left -= self._answer(arrival, context)
-                if bytes_left < 0:
-                    break
+                # As `_answer`, without its call.
+                reply = answer(arrival, context)
+                if reply is not None:
+                    add((listener, reply))
+                    bytes_left -= len(reply.body)
+                    if bytes_left < 0:
+                        break
         for arrival in chain(self._loader.advance(self._state, now_ms), self._blobs.finished()):
             self._answer(arrival, context)
         if now_ms >= self._expiry.next_ms:
@@ -168,14 +173,11 @@ class Loop:
             self._clock.now_ms(), self._topics, self._queue.press_back(), signs=self._signs, wakes=self._wakes.state
         )
 
-    def _answer(self, arrival: IncomingRequest, context: RequestContext) -> int:
-        """Returns the bytes of the answer."""
+    def _answer(self, arrival: IncomingRequest, context: RequestContext) -> None:
         reply = self._dispatch.answer(arrival, context)
-        if reply is None:
-            return 0
-        listener = self._local if arrival.public is None else self._listeners[-1]
-        self._pipeline.answer(listener, reply)
-        return len(reply.body)
+        if reply is not None:
+            listener = self._local if arrival.public is None else self._listeners[-1]
+            self._pipeline.answer(listener, reply)
 
     def _answer_late(self) -> None:
         """Send the answers of the index to the requests that wait for them."""

@@ -19,20 +19,25 @@ from maestro_runtime import ownership, places
 from maestro_runtime.paths import NOTICE_SOCKET, ROUTER_SOCKET
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.errors import MaestroError
+from maestro_wire import zmtp
 
 from . import socket_options
-from .listener import DelimitedPeer, IncomingRequest, without_delimiter
+from .listener import DelimitedPeer
 from .publisher import Publisher
 from .zmtp_router import ZmtpRouter, listening_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .listener import IncomingRequest
     from .socket_activation import Activation
     from .zmtp_router import ZmtpPeer
 
 # This share of the descriptors is for connections with requests; the rest is for watchers and files.
 _SHARE = 2
+# What each reply begins with, and before that what the reply to a REQ begins with.
+_HEADER_FRAME = zmtp.frame(PROTOCOL_HEADER)
+_DELIMITER_FRAME = zmtp.frame(b"")
 
 
 class LocalListener:
@@ -129,17 +134,15 @@ class LocalListener:
 
     def receive(self, most: int) -> Iterator[IncomingRequest]:
         """Yield up to `most` requests that have arrived."""
-        for peer, frames in self.router.receive(most):
-            route, request = without_delimiter(peer, frames)
-            yield IncomingRequest(route, peer.uid, request)
+        return self.router.receive(most)
 
     def reply(self, peer: ZmtpPeer | DelimitedPeer, request_id: bytes, status: bytes, body: bytes) -> None:
         """Send a reply with the next `flush`; drop and count it if the peer is gone or does not read."""
-        frames = (PROTOCOL_HEADER, request_id, status, body)
+        data = zmtp.message_after(_HEADER_FRAME, request_id, status, body)
         if type(peer) is DelimitedPeer:
-            self.router.reply(peer.peer, (b"", *frames))
+            self.router.reply(peer.peer, _DELIMITER_FRAME + data)
         else:
-            self.router.reply(cast("ZmtpPeer", peer), frames)
+            self.router.reply(cast("ZmtpPeer", peer), data)
 
     def flush(self) -> None:
         """Send the replies of this batch, all of a peer's in one call."""

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 from maestro_runtime.ownership import peer_uid
 from maestro_wire import zmtp
 
+from .listener import IncomingRequest, without_delimiter
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _BACKLOG = 1_024
 _ACCEPT_MAX = 64
@@ -100,8 +102,8 @@ class ZmtpRouter:
 
     # --- receiving -----------------------------------------------------------------------------------------
 
-    def receive(self, most: int) -> Iterator[tuple[ZmtpPeer, list[bytes]]]:
-        """Yield up to `most` requests that have arrived, each with its frames.
+    def receive(self, most: int) -> Iterator[IncomingRequest]:
+        """Yield up to `most` requests that have arrived.
 
         Round robin: each peer's turn is what one system call has read; a peer with more is queued behind the others.
         """
@@ -127,7 +129,12 @@ class ZmtpRouter:
             try:
                 while unread and count < most:
                     count += 1
-                    yield peer, unread.pop()
+                    frames = unread.pop()
+                    if frames[0]:
+                        yield IncomingRequest(peer, peer.uid, frames)
+                    else:
+                        route, frames = without_delimiter(peer, frames)
+                        yield IncomingRequest(route, peer.uid, frames)
             finally:
                 if unread:
                     peer.unread = unread
@@ -203,14 +210,14 @@ class ZmtpRouter:
 
     # --- sending -------------------------------------------------------------------------------------------
 
-    def reply(self, peer: ZmtpPeer, frames: Iterable[bytes]) -> None:
-        """Queue a reply for the next `flush`."""
+    def reply(self, peer: ZmtpPeer, data: bytes) -> None:
+        """Queue a reply, as its bytes on the wire, for the next `flush`."""
         if not peer.is_open or len(peer.unsent) > _UNSENT_BYTES_MAX:
             self.unsent += 1
         else:
             if not peer.out:
                 self._dirty.append(peer)
-            peer.out.append(zmtp.message(frames))
+            peer.out.append(data)
 
     def flush(self) -> None:
         """Send the queued replies, as far as the sockets take them now."""

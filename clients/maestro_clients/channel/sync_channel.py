@@ -17,7 +17,7 @@ from .driver import ChannelDriver
 from .unanswered import closed, not_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from maestro_clients.channel.core import Reply
     from maestro_schemas.errors import MaestroError
@@ -71,6 +71,17 @@ class SyncChannel(ChannelDriver):
         request_id, frames = self._core.request(command, body, time.monotonic(), timeout_s)
         self._send(frames)
         return request_id
+
+    def post_all(self, command: str, bodies: Sequence[bytes], timeout_s: float) -> list[bytes]:
+        """As `post`, for several requests by one system call; their ids, in order."""
+        self._check_use()
+        if self._transport is None and not self._core:
+            self._connect()
+        now_s = time.monotonic()
+        requests = [self._core.request(command, body, now_s, timeout_s) for body in bodies]
+        if self._transport is not None:
+            self._transport.send_all([frames for _, frames in requests])
+        return [request_id for request_id, _ in requests]
 
     def take(self, request_id: bytes) -> dict[str, Any] | None:
         """The body of the reply, or None while there is none. Raises the MaestroError that the request ended with."""

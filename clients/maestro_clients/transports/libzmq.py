@@ -17,7 +17,7 @@ from .addresses import SCHEME, is_remote, unix_path
 from .socket_place import SocketPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from maestro_clients.protocol.codec import Frames
 
@@ -145,6 +145,10 @@ class LibzmqTransport:
 
     def send(self, frames: Frames) -> None:
         send(self.socket, frames)
+
+    def send_all(self, messages: Iterable[Frames]) -> None:
+        for frames in messages:
+            send(self.socket, frames)
 
     def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
         # Rounded up: a wait that ended a fraction too early would be followed by a busy loop until the deadline.

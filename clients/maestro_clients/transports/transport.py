@@ -41,6 +41,9 @@ class Transport(Protocol):
     def send(self, frames: Frames) -> None:
         """Send a message, or keep it until that is possible. A lost message is sent again when it is due."""
 
+    def send_all(self, messages: Sequence[Frames]) -> None:
+        """As `send` of each message in order, by one system call where that is possible."""
+
     def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
         """The messages that have arrived, after a wait of at most `wait_s` for the first; often none.
 

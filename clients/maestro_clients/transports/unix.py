@@ -98,6 +98,13 @@ class UnixTransport:
         else:
             self._early.append(data)
 
+    def send_all(self, messages: Iterable[Iterable[bytes]]) -> None:
+        data = b"".join(map(zmtp.message, messages))
+        if self._zmtp.ready:
+            self._write(data)
+        else:
+            self._early.append(data)
+
     def receive(self, wait_s: float) -> list[list[bytes]]:
         if wait_s > 0:
             # Rounded up: a wait that ended a fraction too early would be followed by a busy loop until the deadline.

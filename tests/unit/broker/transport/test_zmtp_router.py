@@ -60,9 +60,13 @@ class RouterScene:
         give_up_s = time.monotonic() + 10.0
         while not holds():
             assert time.monotonic() < give_up_s
-            came = list(self.router.receive(512))
+            came = self.received()
             if found is not None:
                 found += came
+
+    def received(self, most: int = 512) -> list[tuple[ZmtpPeer, list[bytes]]]:
+        """What has arrived: the peer and the frames of each request."""
+        return [(arrival.peer, arrival.frames) for arrival in self.router.receive(most)]
 
     def close(self) -> None:
         for connection in self.opened:
@@ -89,7 +93,7 @@ def test_a_dealer_of_libzmq_is_answered(scene: RouterScene, size: int) -> None:
     for number, (peer, frames) in enumerate(scene.arrivals(3)):
         assert frames == [b"M1", b"%d" % number, b"send", body]
         assert peer.uid == os.getuid()
-        scene.router.reply(peer, (b"M1", frames[1], b"200", body))
+        scene.router.reply(peer, zmtp.message((b"M1", frames[1], b"200", body)))
     scene.router.flush()
     for number in range(3):
         # Data that the socket did not take at once is sent as the peer reads.
@@ -104,7 +108,7 @@ def test_many_dealers_each_get_their_own(scene: RouterScene) -> None:
     for number, dealer in enumerate(dealers):
         dealer.send_multipart([b"M1", b"%d" % number, b"send", b""])
     for peer, frames in scene.arrivals(20):
-        scene.router.reply(peer, (b"M1", frames[1], b"200", b""))
+        scene.router.reply(peer, zmtp.message((b"M1", frames[1], b"200", b"")))
     scene.router.flush()
     for number, dealer in enumerate(dealers):
         assert dealer.recv_multipart()[1] == b"%d" % number
@@ -131,9 +135,9 @@ def test_a_batch_that_is_cut_short_is_continued_later(scene: RouterScene) -> Non
     for _ in range(4):
         taken.append(next(iter(scene.router.receive(512))))
         assert scene.router.has_left
-    assert [frames[1] for _, frames in taken] == [b"0", b"1", b"2", b"3"]
+    assert [arrival.frames[1] for arrival in taken] == [b"0", b"1", b"2", b"3"]
     asking.close()
-    scene.router.reply(taken[0][0], (b"M1", b"0", b"200", b""))
+    scene.router.reply(taken[0].peer, zmtp.message((b"M1", b"0", b"200", b"")))
     scene.router.flush()
     assert list(scene.router.receive(512)) == []
     assert not scene.router.has_left
@@ -152,7 +156,7 @@ def test_a_peer_that_always_asks_does_not_keep_others_waiting(scene: RouterScene
         with contextlib.suppress(BlockingIOError):
             while True:
                 rest = rest[greedy.send(rest) :] or more
-        return {frames[1] for _, frames in scene.router.receive(100)}
+        return {frames[1] for _, frames in scene.received(100)}
 
     for _ in range(3):
         assert turn() == {b"greedy"}
@@ -197,7 +201,7 @@ def test_a_peer_that_does_not_read_is_not_read_from(scene: RouterScene) -> None:
     [(peer, _)] = scene.arrivals(1)
     body = bytes(1 << 20)
     for _ in range(80):
-        scene.router.reply(peer, (b"M1", b"1", b"200", body))
+        scene.router.reply(peer, zmtp.message((b"M1", b"1", b"200", body)))
         scene.router.flush()
     kept = 80 - scene.router.unsent
     assert 64 <= kept < 80
@@ -207,7 +211,7 @@ def test_a_peer_that_does_not_read_is_not_read_from(scene: RouterScene) -> None:
     answers = 0
     found: list[tuple[ZmtpPeer, list[bytes]]] = []
     while answers < kept:
-        found += scene.router.receive(512)
+        found += scene.received()
         deaf.settimeout(0.01)
         try:
             link.receive(deaf.recv(1 << 20))
@@ -224,7 +228,7 @@ def test_unsent_data_is_not_copied_at_each_send(scene: RouterScene) -> None:
     slow = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
     [(peer, _)] = scene.arrivals(1)
     for _ in range(32):
-        scene.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
+        scene.router.reply(peer, zmtp.message((b"M1", b"1", b"200", bytes(1 << 20))))
     scene.router.flush()
     slow.setblocking(False)
     tracemalloc.start()
@@ -263,13 +267,13 @@ def test_a_closed_peer_gets_no_reply(scene: RouterScene) -> None:
         [(peer, _)] = scene.arrivals(1)
         closed = scene.router.closed
         if ends_after_reply:
-            scene.router.reply(peer, (b"M1", b"1", b"200", b""))
+            scene.router.reply(peer, zmtp.message((b"M1", b"1", b"200", b"")))
         peer_socket.close()
         if ends_after_reply:
             scene.router.flush()  # finds it out by sending
         scene.until(lambda before=closed: scene.router.closed > before)  # type: ignore[misc]
         unsent = scene.router.unsent
-        scene.router.reply(peer, (b"M1", b"1", b"200", b""))
+        scene.router.reply(peer, zmtp.message((b"M1", b"1", b"200", b"")))
         scene.router.flush()
         assert scene.router.unsent == unsent + 1
 
@@ -341,7 +345,7 @@ def test_the_end_gives_out_what_is_due(scene: RouterScene) -> None:
     late = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
     [(peer, _)] = scene.arrivals(1)
     for _ in range(4):
-        scene.router.reply(peer, (b"M1", b"1", b"200", bytes(1 << 20)))
+        scene.router.reply(peer, zmtp.message((b"M1", b"1", b"200", bytes(1 << 20))))
     scene.router.close(0.05)
     size = 0
     while piece := late.recv(1 << 20):

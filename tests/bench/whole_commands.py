@@ -77,10 +77,14 @@ def whole_commands(bench: Bench) -> dict[str, float]:
     _fill(bench, environ)
     figures = _measured(bench, environ, {**_floor(bench.scratch), **_everyday(), **_hook(environ)})
     figures |= _measured(bench, environ, _stages(), beside="stage_0")
+    more = [f"whole_more_{number}" for number in range(_MORE_SESSIONS)]
     with bench.client() as operator:
-        for number in range(_MORE_SESSIONS):
-            operator.start_session(f"whole_more_{number}")
-    return {**_measured(bench, environ, _who_of_many()), **figures}
+        for session in more:
+            operator.start_session(session)
+        figures = {**_measured(bench, environ, _who_of_many()), **figures}
+        for session in more:
+            operator.end_session(session)
+    return figures
 
 
 def _fill(bench: Bench, environ: Mapping[str, str]) -> None:

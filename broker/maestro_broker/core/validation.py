@@ -253,12 +253,17 @@ class RateWindow:
     def __init__(self) -> None:
         self._times_ms: deque[int] = deque()
 
-    def check(self, now_ms: int, limit: int) -> None:
-        """Raises RATE_LIMITED with the time until the next send is accepted."""
+    def is_full(self, now_ms: int, limit: int) -> bool:
+        """Whether the next send would be refused. Without a limit (0) it never is."""
         times = self._times_ms
         while times and times[0] <= now_ms - RATE_WINDOW_MS:
             times.popleft()
-        if limit and len(times) >= limit:
+        return bool(limit) and len(times) >= limit
+
+    def check(self, now_ms: int, limit: int) -> None:
+        """Raises RATE_LIMITED with the time until the next send is accepted."""
+        times = self._times_ms
+        if self.is_full(now_ms, limit):
             wait_s = (times[len(times) - limit] + RATE_WINDOW_MS - now_ms) / 1000
             raise MaestroError(
                 "RATE_LIMITED",

@@ -100,7 +100,8 @@ class CommitPipeline:
             for mailbox in state.mailboxes.values()
             if mailbox.marked != (mailbox.unoffered > 0)
         }
-        self._answers: list[tuple[Listener, OutgoingReply]] = []
+        # The replies that are sent once everything applied so far is durable; see `answer`.
+        self.answers: list[tuple[Listener, OutgoingReply]] = []
         self._heads: list[tuple[Listener, str, bytes]] = []
         # The newest LSN that is durable, and all that may be reported.
         self.committed_lsn = state.lsn
@@ -113,7 +114,7 @@ class CommitPipeline:
 
     def answer(self, listener: Listener, reply: OutgoingReply) -> None:
         """Send a reply once everything applied so far is durable."""
-        self._answers.append((listener, reply))
+        self.answers.append((listener, reply))
 
     def greet(self, listener: Listener, topic: str, now_ms: int) -> None:
         """Send a new subscriber the number of the last message in its mailbox."""
@@ -129,7 +130,7 @@ class CommitPipeline:
         state = self._state
         changes = state.take_changes()
         self._disk.begin_batch()
-        is_batch = bool(changes or self._answers or self._heads or self._outbox.has_applied)
+        is_batch = bool(changes or self.answers or self._heads or self._outbox.has_applied)
         if is_batch:
             submitted_s = time.perf_counter()
             markers = [(mailbox, mailbox.unoffered > 0) for mailbox in state.take_touched()]
@@ -141,13 +142,13 @@ class CommitPipeline:
                     record_bytes,
                     submitted_s,
                     markers,
-                    self._answers,
+                    self.answers,
                     self._heads,
                     self._outbox.take_applied(),
                     state.attached,
                 )
             )
-            self._answers, self._heads = [], []
+            self.answers, self._heads = [], []
             if state.attached:
                 state.attached = []
         self.report()

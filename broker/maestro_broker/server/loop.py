@@ -145,7 +145,7 @@ class Loop:
         context = self.context()
         now_ms = context.now_ms
         received = 0
-        answer, send = self._dispatch.answer, self._pipeline.answer
+        answer, add = self._dispatch.answer, self._pipeline.answers.append
         for listener in self._listeners:
             bytes_left = _BATCH_ANSWER_BYTES
             for arrival in listener.receive(_BATCH_REQUESTS):
@@ -153,7 +153,7 @@ class Loop:
                 # As `_answer`, without its call.
                 reply = answer(arrival, context)
                 if reply is not None:
-                    send(listener, reply)
+                    add((listener, reply))
                     bytes_left -= len(reply.body)
                     if bytes_left < 0:
                         break

@@ -43,7 +43,8 @@ class WriteBehindQueue:
         """Add a durable batch, with the length of its encoded records."""
         if not changes:
             return
-        batch_bytes = bodies_bytes + RECORD_BYTES * sum(map(_deliveries, changes))
+        deliveries = len(changes) + sum([len(change.more) for change in changes if change.more])
+        batch_bytes = bodies_bytes + RECORD_BYTES * deliveries
         self._batches.append((changes[-1].lsn, batch_bytes))
         self.total_bytes += batch_bytes
         self.unfiled.extend(changes)
@@ -87,7 +88,3 @@ class WriteBehindQueue:
             limit=self._bytes_max,
             actual=self.total_bytes,
         )
-
-
-def _deliveries(change: Change) -> int:
-    return 1 + len(change.more)

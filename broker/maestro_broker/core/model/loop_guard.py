@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import PAIR_WINDOW_MS, SHORT_REPLY_CHARS, SHORT_REPLY_QUIET_MS
+from maestro_schemas.messages import NO_METADATA
 
 if TYPE_CHECKING:
     from maestro_schemas.limits import Limits
@@ -38,11 +39,8 @@ class PairHistory:
         self, sender: str, receiver: str, text: str, metadata: Metadata, now_ms: int, limits: Limits
     ) -> MaestroError | None:
         """LOOP_GUARD with the time until the next message is accepted; None if this one is."""
-        window = pair_limit(limits)
-        times = self._times_ms
-        while times and times[0] <= now_ms - PAIR_WINDOW_MS:
-            times.popleft()
-        if window and len(times) >= window:
+        window, times = pair_limit(limits), self._times_ms
+        if self._is_full(now_ms, window):
             wait_ms = times[len(times) - window] + PAIR_WINDOW_MS - now_ms
             return _refusal(
                 f"{sender} and {receiver} have exchanged {len(times)} messages in the last "
@@ -65,12 +63,37 @@ class PairHistory:
             )
         return None
 
+    def admit(self, sender: str, text: str, now_ms: int, limits: Limits) -> bool:
+        """As `refusal` and then `add`, of a message without metadata; False, and nothing is added, if it is refused.
+        The run of short replies is counted once."""
+        times = self._times_ms
+        window = limits.pair_limit or limits.rate_limit * _RATES
+        # Mostly all of it is within the window, and then no call is needed.
+        if times and (times[0] <= now_ms - PAIR_WINDOW_MS or len(times) >= window) and self._is_full(now_ms, window):
+            return False
+        short = 0
+        if len(text) <= SHORT_REPLY_CHARS:
+            short = self._run(sender, text, NO_METADATA, now_ms)
+            if limits.short_replies_max and short > limits.short_replies_max:
+                return False
+        self._short = short
+        self._last_sender = sender
+        self._last_ms = now_ms
+        times.append(now_ms)
+        return True
+
     def add(self, sender: str, text: str, metadata: Metadata, now_ms: int) -> None:
         """A message was accepted."""
         self._short = self._run(sender, text, metadata, now_ms)
         self._last_sender = sender
         self._last_ms = now_ms
         self._times_ms.append(now_ms)
+
+    def _is_full(self, now_ms: int, window: int) -> bool:
+        times = self._times_ms
+        while times and times[0] <= now_ms - PAIR_WINDOW_MS:
+            times.popleft()
+        return bool(window) and len(times) >= window
 
     def is_over(self, now_ms: int) -> bool:
         """Whether all of it is outside the window."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from maestro_schemas.limits import ATTACHMENT_BYTES_MAX
-from maestro_schemas.messages import PRIORITY_RANK, Message
+from maestro_schemas.messages import NO_METADATA, PRIORITY_RANK, Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +23,7 @@ _ENVELOPE_BYTES = 512
 _DATA_BYTES = 4_096
 # The LSN of an entry whose file is current.
 _FILED = 0
+_NORMAL_RANK = PRIORITY_RANK[NO_METADATA.priority]
 
 
 class MailboxEntry(Struct, gc=False):
@@ -136,10 +137,14 @@ class Mailbox:
 
     def accept(self, message: Message, lsn: int) -> None:
         """Add a new message with the next `seq`; in a replay its file may exist already."""
-        if message.seq > self.head_seq:  # always, except in a replay
-            self._add(MailboxEntry(message, lsn))
+        seq = message.seq
+        if seq > self.head_seq:  # always, except in a replay
+            # As `_add`, without its call: this is done for every message.
+            rank = _NORMAL_RANK if message.metadata is UNSET else PRIORITY_RANK[message.metadata.priority]
+            self._by_seq[seq] = self._by_rank[rank][seq] = MailboxEntry(message, lsn)
+            self._seq_of[message.id] = seq
             self.unfiled += 1
-            self.head_seq = message.seq
+            self.head_seq = seq
         else:
             self._replace(MailboxEntry(message, lsn))
         if not self.pending:

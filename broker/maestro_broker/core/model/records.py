@@ -10,7 +10,7 @@ kind is CORRUPT.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,9 @@ from maestro_schemas.messages import Message
 from maestro_schemas.requests import ConfirmKind
 from maestro_schemas.sessions import StoredSession
 from maestro_schemas.vocabularies import MessageStatus, SessionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class SentFile(NamedTuple):
@@ -237,9 +240,8 @@ _SESSION: dict[str, EventName] = {
 }
 
 
-def encode(record: Record) -> bytes:
-    """The bytes of a record in the log."""
-    return _encoder.encode(record)
+# The bytes of a record in the log. The encoder's own method: a function around it would cost as much as half of it.
+encode: Callable[[Record], bytes] = _encoder.encode
 
 
 def decode(body: bytes) -> Record:

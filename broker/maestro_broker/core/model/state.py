@@ -57,6 +57,8 @@ class Change(Struct, gc=False, frozen=True):
     message: Message | None
     # The same for the further receivers of an accepted message.
     more: tuple[Message, ...] = ()
+    # The time in the id of an accepted message, where it is known already.
+    id_ms: int | None = None
 
 
 class SentMessage(NamedTuple):
@@ -172,6 +174,11 @@ class State:
             return False
         return message_id not in self._unfiled
 
+    def is_new(self, sender: str, message_id: str, id_ms: int) -> bool:
+        """Whether memory alone can tell that this sender has not used the id; `id_ms`: the time in the id."""
+        newest_ms = self._sent_ms.get(sender)
+        return newest_ms is not None and id_ms > newest_ms and message_id not in self._unfiled
+
     def replay_reads(self, record: Record) -> list[Read]:
         """The reads that `replay` of this record needs."""
         match record:
@@ -227,7 +234,7 @@ class State:
             self.filed_lsn = change.lsn
             match record:
                 case Accepted(message):
-                    self._filed_sent(message)
+                    self._filed_sent(message, change.id_ms)
                     if not record.more:
                         # As `_filed_delivery`, without its call: this is done for every message.
                         mailbox = mailboxes.get(message.receiver)
@@ -241,7 +248,7 @@ class State:
                     if message.audience is not None:
                         self._filed_group_mail(message)
                 case Failed(message):
-                    self._filed_sent(message)
+                    self._filed_sent(message, None)
                 case Confirmed() | Deleted() | Expired():
                     self._filed_delivery(record.mailbox, record.id, change.lsn)
 
@@ -290,17 +297,11 @@ class State:
         more: tuple[Message, ...] = ()
         match record:
             case Accepted(accepted):
+                self._deliver(accepted, self.mailbox(accepted.receiver), lsn)
                 if record.more:
                     more = record.copies()
-                for delivery in (accepted, *more):
-                    receiver = delivery.receiver
-                    mailbox = self.mailboxes.get(receiver) or self.mailbox(receiver)
-                    mailbox.accept(delivery, lsn)
-                    self._touched[receiver] = self._used[receiver] = mailbox
-                    if delivery.expires_at is not None:
-                        self.deadlines.set(receiver, delivery.expires_at)
-                    if delivery.created_at > mailbox.touched_ms:
-                        mailbox.touched_ms = delivery.created_at
+                    for delivery in more:
+                        self._deliver(delivery, self.mailbox(delivery.receiver), lsn)
                 self._unfiled[accepted.id] = record
                 if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
                     self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = record.receivers
@@ -335,6 +336,23 @@ class State:
                 self._group_mail.pop(record.name, None)
         self._changes.append(Change(lsn, record, message, more))
 
+    def apply_plain(self, record: Accepted, mailbox: Mailbox, id_ms: int) -> None:
+        """As `apply`, of a message without metadata to one session, whose mailbox and time in the id are known."""
+        message = record.message
+        self.lsn = lsn = self.lsn + 1
+        self._deliver(message, mailbox, lsn)
+        self._unfiled[message.id] = record
+        self._changes.append(Change(lsn, record, message, (), id_ms))
+
+    def _deliver(self, message: Message, mailbox: Mailbox, lsn: int) -> None:
+        mailbox.accept(message, lsn)
+        receiver = mailbox.session
+        self._touched[receiver] = self._used[receiver] = mailbox
+        if message.expires_at is not None:
+            self.deadlines.set(receiver, message.expires_at)
+        if message.created_at > mailbox.touched_ms:
+            mailbox.touched_ms = message.created_at
+
     def _skip(self, record: Confirmed | Expired) -> None:
         """Replay a change to a message whose file is gone: only the counters change, here and in the checkpoint."""
         mailbox = self.mailbox(record.mailbox)
@@ -343,9 +361,10 @@ class State:
         self._touched[record.mailbox] = mailbox
         self._changes.append(Change(self.lsn, record, None))
 
-    def _filed_sent(self, message: Message) -> None:
+    def _filed_sent(self, message: Message, id_ms: int | None) -> None:
         self._unfiled.pop(message.id, None)
-        id_ms = message_time_ms(message.id)
+        if id_ms is None:
+            id_ms = message_time_ms(message.id)
         if id_ms > self._sent_ms.get(message.sender, id_ms):
             self._sent_ms[message.sender] = id_ms
 
@@ -386,7 +405,11 @@ class State:
 
     def pair(self, one: str, other: str) -> PairHistory:
         """The recent exchange of two sessions."""
-        return self._pairs.setdefault(pair_key(one, other), PairHistory())
+        key = pair_key(one, other)
+        pair = self._pairs.get(key)
+        if pair is None:
+            pair = self._pairs[key] = PairHistory()
+        return pair
 
     def fan_outs(self, key: str) -> CountWindow:
         """The recent messages to several sessions of one thread (its id) or group (its address)."""

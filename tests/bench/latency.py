@@ -13,9 +13,9 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.backgrounds import Checkpoints, InboxReads, SlowSubscriber, Sweeping
+from bench.filling import until_filed
 from bench.findings import Plot, Table
 from bench.late_sends import LOAD_RECEIVERS, LOADERS, P99_MS_MAX, PACED_LOADERS, PART, SECONDS, late_sends, load
-from bench.million import until_filed
 from bench.paced import Crew, Pace, Syncs, Timed, Watch, send_at_once, send_paced, sync_paced, watch
 from bench.references import percentile
 

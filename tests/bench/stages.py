@@ -77,6 +77,7 @@ def stages(bench: Bench) -> None:
             bench.row(f"{thread}: {row[0]}", "  ".join(f"{value:8.2f}" for value in row[1:]) + " us")
     for scene, place in zip(SCENES, ("1", "64", "256"), strict=True):
         bench.figures[f"profile_loop_{place}_us"] = sum(found[scene]["loop"].values())
+        bench.figures[f"profile_filer_{place}_us"] = sum(found[scene]["writer"].values())
 
 
 class _Office:

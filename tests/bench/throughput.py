@@ -61,9 +61,9 @@ def maestro_load(address: str, mode: str, depth: int, count: int, seconds: float
                     return
                 yield {"id": new_message_id(), "to": f"load_{number % RECEIVERS}", "message": TEXT}
 
-        accepted = sum(
-            result["status"] == 201 for result in client.pipeline(outgoing(), in_flight=depth, batch=batch)
-        )
+        # A burst is a list, of which the client sends several requests by one system call.
+        messages = outgoing() if seconds else list(outgoing())
+        accepted = sum(result["status"] == 201 for result in client.pipeline(messages, in_flight=depth, batch=batch))
         return Load(accepted, began, time.monotonic())
 
 
@@ -133,6 +133,7 @@ def throughput(bench: Bench) -> None:
         spinning(bench, ours, [peer for peer in peers if peer.name == "Redis"])
         several = {peer.name: _several(peer, 16, bench.burst) for peer in everybody}
         ours.until_filed()
+        bench.figures |= {f"several_{name.lower()}_per_s": rate for name, rate in several.items()}
         bench.row(
             f"burst, {_PROCESSES} processes x 16 in flight, singles",
             "  ".join(f"{name} {rate:,.0f}/s" for name, rate in several.items()),

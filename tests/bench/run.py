@@ -333,7 +333,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     # Before any part that removes files: ext4 looks for a free inode ten times longer for minutes afterwards.
     "scale": scale,
     "commands": commands,
-    "messengers": functools.partial(messengers, sends=300, reads=100, pushes=60),
+    "messengers": functools.partial(messengers, sends=300, reads=100, pushes=40, kills=10),
     "latency": latency,
     "push": push,
     "poll": poll,
@@ -364,8 +364,8 @@ MESSAGES = {
     "search": 100_000,
     "window": 100_000,
 }
-# Of the parts that take as long as `--seconds` at each of several depths: their rates no longer change then.
-SECONDS = {"sustained": 20.0, "sustained_beside": 20.0}
+# Where a minute at each of several depths, or of each kind of background, shows no more.
+SECONDS = {"sustained": 20.0, "sustained_beside": 20.0, "percentiles": 40.0}
 
 
 def main() -> int:

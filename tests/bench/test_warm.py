@@ -9,7 +9,7 @@ from bench.warm import warm
 def test_the_rows() -> None:
     bench = Bench(None, 1.0, 0, 0)
     try:
-        warm(bench, depths=(16,), turns=1)
+        warm(bench, depths=(16,))
     finally:
         bench.stop()
         bench.remove()

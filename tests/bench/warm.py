@@ -56,6 +56,7 @@ _COUNTS = 5
 _READ_BYTES = 1 << 20
 _MEMORY = "/dev/shm"
 _FREE_BYTES = 1 << 30
+_FREE_FILES = 400_000
 # System calls of the client, as Python's functions are named.
 _SYSTEM_CALLS = frozenset({"send", "sendmsg", "sendall", "recv", "recv_into", "recvmsg", "poll", "select"})
 
@@ -273,10 +274,11 @@ def _in_memory() -> str | None:
     if not os.path.isdir(_MEMORY):
         return None
     found = os.statvfs(_MEMORY)
-    return _MEMORY if found.f_bavail * found.f_frsize > _FREE_BYTES else None
+    has_room = found.f_bavail * found.f_frsize > _FREE_BYTES and found.f_favail > _FREE_FILES
+    return _MEMORY if has_room else None
 
 
-def warm(bench: Bench, depths: tuple[int, ...] = DEPTHS, turns: int = 2) -> None:
+def warm(bench: Bench, depths: tuple[int, ...] = DEPTHS, turns: int = 1) -> None:
     """The part of the bench: the loop without and with the default limits, and the client."""
     default = Limits().rate_limit
     found: dict[tuple[str, int], float] = {}

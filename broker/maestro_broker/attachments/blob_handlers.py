@@ -108,10 +108,10 @@ class BlobHandlers:
         asking = authorization.authenticate(state, request.who, context.now_ms)
         attached.check_digest(request.sha256)
         attached.check_size(request.size, state.limits)
-        whole = self._whole(request.sha256, request.size)
+        path = self._store.part_path(request.sha256, request.size, _caller(asking))
+        whole = self._whole(Upload(path, request.sha256, request.size))
         if whole is not None:
             return whole
-        path = self._store.part_path(request.sha256, request.size, _caller(asking))
         return BlobReply(sha256=request.sha256, held=self._store.part_bytes(path) or 0, whole=False)
 
     def put(self, state: State, request: BlobPut, context: RequestContext) -> BlobReply:
@@ -120,11 +120,11 @@ class BlobHandlers:
         attached.check_digest(request.sha256)
         attached.check_size(request.size, state.limits)
         _check_part(request)
-        whole = self._whole(request.sha256, request.size)
-        if whole is not None:
-            return whole
         path = self._store.part_path(request.sha256, request.size, _caller(asking))
         upload = Upload(path, request.sha256, request.size)
+        whole = self._whole(upload)
+        if whole is not None:
+            return whole
         if upload in self._failed:
             raise self._failed[upload]
         if upload in self._waiting:
@@ -203,7 +203,8 @@ class BlobHandlers:
             os.rename(path, path + UNREADABLE_SUFFIX)
         return True
 
-    def _whole(self, sha256: str, size: int) -> BlobReply | None:
+    def _whole(self, upload: Upload) -> BlobReply | None:
+        sha256, size = upload.sha256, upload.size
         found = self._store.touch(sha256)
         if found is None:
             return None
@@ -214,6 +215,9 @@ class BlobHandlers:
                 "Give the size of the content that has this digest.",
                 actual=size,
             )
+        if upload not in self._waiting:
+            # Another caller has finished the same file, so what this one has begun is needed no longer.
+            self._store.drop_part(upload.path)
         return BlobReply(sha256=sha256, held=size, whole=True)
 
     def _held(self, upload: Upload, request: BlobPut) -> int:

@@ -154,6 +154,8 @@ def test_wrong_bytes_of_another_session_spoil_no_upload(open_office: PostOffice)
     assert ann.blob_stat(sha256, len(PATCH))["held"] == 0
     put(ann, PATCH)
     assert bob.blob_stat(sha256, len(PATCH))["whole"] is True
+    assert os.listdir(os.path.join(attached.store(open_office), "parts")) == [], "what bob had begun is gone"
+    assert open_office.client().stats()["attachments"]["bytes"] == len(PATCH)
 
 
 def test_two_put_one_file_at_the_same_time(open_office: PostOffice) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import zmq
 
-from bench.million import until_filed
+from bench.filling import until_filed
 from bench.paced import TEXT, Crew
 from bench.processes import calls_that_read
 from bench.sweep import MAILBOXES, old_message

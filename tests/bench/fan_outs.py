@@ -17,6 +17,7 @@ import zmq
 from bench import house
 from bench.findings import Table
 from bench.house import TEXT, Row, Side, Wire
+from bench.scale import slope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -164,13 +165,17 @@ def fan_outs(bench: Bench) -> None:
     for size in SIZES:
         row: list[Any] = [size]
         for is_empty in (False, True):
-            row += [costs.us(size, is_empty=is_empty), costs.ratio(size, is_empty=is_empty)]
+            us = costs.us(size, is_empty=is_empty)
+            row += [us, costs.ratio(size, is_empty=is_empty), us / size]
         rows.append(row)
         bench.row(
             f"fan-out to {size}: with mail, empty",
-            f"{row[1]:,.0f} / {row[3]:,.0f} us",
-            f"{row[2]:.1f} / {row[4]:.1f} x one send" + (f"; bar {BAR:g}" if size == BAR_AT else ""),
+            f"{row[1]:,.0f} / {row[4]:,.0f} us",
+            f"{row[2]:.1f} / {row[5]:.1f} x one send" + (f"; bar {BAR:g}" if size == BAR_AT else ""),
         )
+    steep = [slope([(row[0], row[place]) for row in rows]) for place in (3, 6)]
+    each = f"slope of the cost of each delivery: {steep[0]:+.3f} with mail, {steep[1]:+.3f} empty"
+    bench.row("  by receivers", "", f"{each}; bar 0.1")
     one, many = (statistics.median(costs.streamed[size]) for size in (1, BAR_AT))
     in_flight = f"{_IN_FLIGHT} in flight, with mail: to 1, to {BAR_AT}"
     bench.row(in_flight, f"{one:,.0f} / {many:,.0f} us", f"{many / one:.1f} x one send; bar {BAR:g}")
@@ -178,13 +183,16 @@ def fan_outs(bench: Bench) -> None:
         "fan_out_ratio": costs.ratio(BAR_AT, is_empty=False),
         "fan_out_ratio_empty": costs.ratio(BAR_AT, is_empty=True),
         "fan_out_ratio_streamed": many / one,
+        "fan_out_slope": steep[0],
+        "fan_out_slope_empty": steep[1],
     }
     bench.findings.add(
         Table(
             "fan_outs",
             "A message to several sessions: CPU time of the main loop, by the number of receivers",
-            ["receivers", "with mail, us", "x one send", "empty, us", "x one send "],
+            ["receivers", "with mail, us", "x one send", "us each", "empty, us", "x one send ", "us each "],
             rows,
+            f"{each.capitalize()}. "
             f"Medians of {ROUNDS} rounds, all sizes in turns, with an observer of everything, until it is filed. "
             f"With {_IN_FLIGHT} in flight, a message to one takes {one:.0f} us and one to {BAR_AT} {many:.0f} us: "
             f"{many / one:.1f} times as much. The bar is {BAR:g} times.",

@@ -1,6 +1,7 @@
-"""A million filed messages: what a start, a first reading, and a thousand watchers cost then.
+"""A million filed messages: what a delivery costs on the way to them, and what a start, a first reading, a thousand
+watchers and a whole sweep cost then.
 
-Rule: made through the real broker, as unread mail; each figure stands beside the same one of an empty
+Rule: made through the real broker, as unread mail; each figure stands beside the same one of an empty or a small
 post office, or beside its bar. Not part of a bare `just bench`: it makes two million files.
 """
 
@@ -10,49 +11,51 @@ import os
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import zmq
 
+from bench.filling import TYPICAL, fill, mailbox, until_filed
+from bench.findings import Table
 from bench.references import percentile
-from maestro_clients.client import Client
+from bench.scale import Office, Sender, control_of, end, report, small_office
+from bench.sweep import swept
 from maestro_clients.processes import broker_process
-from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.codec import encoder
-from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.events import TOPIC_SEPARATOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Self
 
     from bench.run import Bench
-    from maestro_clients.processes.broker_process import Endpoints
+    from bench.scale import Point
 
+PART = "million"
+STORED = (1, 1_000, 10_000, 100_000, 1_000_000)
 MAILBOXES = 1_000
-BATCH = 256
 # A checkpoint comes after 50,000 records, or 10 s: nearly the longest tail of the journal that there can be.
 TAIL = 45_000
-# A report of some lines, as agents write them.
-TYPICAL = "The tests of task_456 pass; two remarks on the parser are in the review, the second one matters. " * 3
-_BUSY = frozenset({429, 503})
+RESIDENT_MAX_MB = 300
+# Of the measured sends. Each gets mail first.
+_RECEIVERS = 10
+# What a sweep over all of it removes.
+_OLD_SHARE = 50
+
+
+def _mailboxes(bench: Bench) -> int:
+    return max(100, min(MAILBOXES, bench.messages // 100))
 
 
 def million(bench: Bench) -> None:
-    """Fill, restart, and look."""
+    """Fill, restart, look, and sweep."""
     empty_s = _start_to_first_send(bench)
-    made, took_s = fill(bench, bench.messages, MAILBOXES)
-    lag_s = until_filed(bench)
-    bench.row(
-        f"{made:,} messages to {MAILBOXES:,} mailboxes",
-        f"{made / took_s:,.0f} /s",
-        f"filed {lag_s:.0f} s later; resident {_resident_mib(bench):.0f} MiB",
-    )
+    _filled(bench)
+    curve = next(place for place, row in enumerate(bench.rows) if row[0].endswith("mailboxes"))
     for how in ("stopped", "killed"):
         with Heads(bench) as heads:
             if how == "killed":
-                fill(bench, min(TAIL, bench.messages), MAILBOXES)  # for the journal to give back
+                fill(bench, min(TAIL, bench.messages), _mailboxes(bench))  # for the journal to give back
             _end(bench, how)
             first_s = _start_to_first_send(bench)
             heads_s = heads.wait_for_all(60.0)
@@ -62,7 +65,7 @@ def million(bench: Bench) -> None:
             f"{first_s:.2f} s",
             f"{first_s / empty_s:.1f} x the empty directory's; bar 1; resident {_resident_mib(bench):.0f} MiB",
         )
-        bench.row(f"  {MAILBOXES:,} watchers have their heads after", f"{heads_s:.2f} s", "bar 5")
+        bench.row(f"  {_mailboxes(bench):,} watchers have their heads after", f"{heads_s:.2f} s", "bar 5")
     until_filed(bench)
     first_ms = sorted(_inbox_ms(bench, number) for number in range(1, 21))
     again_ms = sorted(_inbox_ms(bench, number) for number in range(1, 21))
@@ -87,7 +90,8 @@ def million(bench: Bench) -> None:
         f"without: {percentile(quiet, 0.5):.2f} / {percentile(quiet, 0.99):.2f} ms; bar p99 20",
     )
     all_s = _all_inboxes_s(bench)
-    bench.row(f"all {MAILBOXES:,} inboxes asked for at once, answered", f"{all_s:.1f} s", "10 messages of each")
+    asked = f"all {_mailboxes(bench):,} inboxes asked for at once, answered"
+    bench.row(asked, f"{all_s:.1f} s", "10 messages of each")
     resident, most = _resident_mib(bench), _resident_mib(bench, "VmHWM:")
     bench.figures |= {
         "million_all_inboxes_s": all_s,
@@ -95,6 +99,37 @@ def million(bench: Bench) -> None:
         "million_resident_max_mib": most,
     }
     bench.row("resident memory after all this, and the most", f"{resident:.0f} / {most:.0f} MiB", "bar 300")
+    found = swept(bench, max(bench.messages // _OLD_SHARE, 100))
+    bench.figures |= {"million_sweep_s": found.seconds, "million_sweep_added_worst_ms": found.added_ms}
+    bench.figures |= {"million_sweep_looked_at": found.looked_at, "million_sweep_whole": float(found.is_whole)}
+    bench.findings.add(Table(PART, "As it was printed", ["", "", ""], [list(row) for row in bench.rows[curve:]]))
+
+
+def _filled(bench: Bench) -> None:
+    """All the mail, in steps; at each, what a delivery costs by the sender that has sent it all."""
+    large, small = Office(bench.data, bench.endpoints), small_office(bench)
+    points: list[Point] = []
+    stored, accept_s = 0, 0.0
+    sizes = [size for size in STORED if size < bench.messages]
+    try:
+        with small.client("one_a") as client:
+            control = control_of(bench, small, client)
+            for size in (*sizes, bench.messages):
+                made, took_s = fill(bench, size - stored, _mailboxes(bench))
+                stored, accept_s = stored + made, accept_s + took_s
+                lag_s = until_filed(bench)
+                with large.client("filler") as filler:
+                    sender = Sender(large, [("filler", filler)], [mailbox(number) for number in range(_RECEIVERS)])
+                    sender.send(TYPICAL, _RECEIVERS)
+                    points.append(control.point(size, sender))
+    finally:
+        end(small)
+    most = _resident_mib(bench, "VmHWM:") * 1024 * 1024 / 1e6
+    report(bench, PART, "stored messages", points)
+    bench.figures |= {"million_accepted_per_s": stored / accept_s, "million_accepting_resident_max_mb": most}
+    filed = f"the last of them filed {lag_s:.0f} s later"
+    bench.row(f"{stored:,} messages to {_mailboxes(bench):,} mailboxes", f"{stored / accept_s:,.0f} /s", filed)
+    bench.row("  resident meanwhile, at the most", f"{most:.0f} MB", f"bar {RESIDENT_MAX_MB}")
 
 
 def disk_use(bench: Bench) -> None:
@@ -118,50 +153,6 @@ def disk_use(bench: Bench) -> None:
     )
 
 
-class Served(Protocol):
-    """A post office with a broker that runs."""
-
-    @property
-    def endpoints(self) -> Endpoints: ...
-    def client(self, session: str | None = None) -> Client: ...
-
-
-def fill(bench: Served, count: int, mailboxes: int) -> tuple[int, float]:
-    """Send `count` typical messages in batches to the mailboxes in turn; how many were accepted, and seconds."""
-    with bench.client() as operator:
-        operator.start_session("filler", role="orchestrator")
-        for number in range(mailboxes):
-            operator.start_session(_name(number))
-    accepted = 0
-    began = time.monotonic()
-    with Client(bench.endpoints.router, Caller("filler"), timeout_s=60.0) as client:
-        client.hello()
-        waiting: list[Any] = []
-        fresh: Iterator[Any] = (
-            {"id": new_message_id(), "to": _name(number % mailboxes), "message": TYPICAL} for number in range(count)
-        )
-        while True:
-            while len(waiting) < BATCH and (new := next(fresh, None)) is not None:
-                waiting.append(new)
-            if not waiting:
-                return accepted, time.monotonic() - began
-            results = client.send_many(waiting)
-            again = [one for one, result in zip(waiting, results, strict=True) if result["status"] in _BUSY]
-            accepted += sum(result["status"] == 201 for result in results)
-            if again:
-                time.sleep(0.25)
-            waiting = again
-
-
-def until_filed(bench: Served, timeout_s: float = 1_200.0) -> float:
-    """Seconds until every message is a file."""
-    began = time.monotonic()
-    with bench.client() as client:
-        while client.stats()["filingBacklog"] and time.monotonic() - began < timeout_s:
-            time.sleep(0.1)
-    return time.monotonic() - began
-
-
 def tree_bytes(root: str) -> tuple[int, int]:
     """Bytes of content and bytes allocated of all files and folders below; a short link's target is in its inode."""
     content = allocated = 0
@@ -179,16 +170,16 @@ class Heads:
 
     def __init__(self, bench: Bench) -> None:
         self._context = zmq.Context()
-        self._context.set(zmq.MAX_SOCKETS, 2 * MAILBOXES)
+        self._context.set(zmq.MAX_SOCKETS, 2 * _mailboxes(bench))
         self._poller = zmq.Poller()
         self._waiting: set[zmq.Socket[bytes]] = set()
-        for number in range(MAILBOXES):
+        for number in range(_mailboxes(bench)):
             socket = self._context.socket(zmq.SUB)
             socket.setsockopt(zmq.RECONNECT_IVL, 20)
             socket.setsockopt(zmq.RECONNECT_IVL_MAX, 200)
             socket.setsockopt(zmq.LINGER, 0)
             socket.connect(bench.endpoints.notices)
-            socket.subscribe(f"{_name(number)}{TOPIC_SEPARATOR}")
+            socket.subscribe(f"{mailbox(number)}{TOPIC_SEPARATOR}")
             self._poller.register(socket, zmq.POLLIN)
             self._waiting.add(socket)
         self._sockets = list(self._waiting)
@@ -213,10 +204,6 @@ class Heads:
                 socket.recv_multipart()
                 self._waiting.discard(socket)
         return time.monotonic() - began
-
-
-def _name(number: int) -> str:
-    return f"many_{number}"
 
 
 def _end(bench: Bench, how: str) -> None:
@@ -248,7 +235,7 @@ def _inbox_ms(bench: Bench, number: int) -> float:
     with bench.client() as operator:
         operator.hello()
         began = time.perf_counter()
-        page = operator.inbox(session=_name(number), limit=50)
+        page = operator.inbox(session=mailbox(number), limit=50)
         assert page["count"] > 0
         return (time.perf_counter() - began) * 1000
 
@@ -271,10 +258,10 @@ def _all_inboxes_s(bench: Bench) -> float:
     dealer.setsockopt(zmq.LINGER, 0)
     dealer.connect(bench.endpoints.router)
     began = time.monotonic()
-    for number in range(MAILBOXES):
-        body = encoder()({"as": {}, "session": _name(number), "limit": 10})
+    for number in range(_mailboxes(bench)):
+        body = encoder()({"as": {}, "session": mailbox(number), "limit": 10})
         dealer.send_multipart((PROTOCOL_HEADER, str(number).encode(), b"inbox", body))
-    for _ in range(MAILBOXES):
+    for _ in range(_mailboxes(bench)):
         assert dealer.poll(60_000), "an inbox was not answered"
         assert dealer.recv_multipart()[2] == b"200"
     took_s = time.monotonic() - began
@@ -285,10 +272,10 @@ def _all_inboxes_s(bench: Bench) -> float:
 
 def _read_on(bench: Bench, stop: threading.Event) -> None:
     with bench.client() as operator:
-        for number in range(21, MAILBOXES):
+        for number in range(21, _mailboxes(bench)):
             if stop.is_set():
                 return
-            operator.inbox(session=_name(number), limit=1_000)
+            operator.inbox(session=mailbox(number), limit=1_000)
 
 
 def _resident_mib(bench: Bench, field: str = "VmRSS:") -> float:

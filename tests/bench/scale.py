@@ -1,10 +1,11 @@
-"""Part `scale`: what a message costs as sessions, watchers, stored mail and texts grow; and what memory each takes.
+"""Part `scale`: what a delivery costs as sessions, watchers, stored mail and texts grow; and what memory each takes.
 
 Rule: one send at a time, so that a batch is one message however large the post office is, and the broker's CPU is
-counted by the kernel until the last message is filed. Every point is measured in turns with a small post office
-beside it, and its cost is given as a multiple of that: what else the machine does hits both. A curve is flat where
-that multiple does not grow; its slope is that of the best line through log(size) and log(multiple), 0 for flat and 1
-for a cost that grows as the size does.
+counted by the kernel until the last message is filed. Every point is measured in many short turns with a small post
+office beside it. A turn's cost is given as a multiple of the control's next to it, and a point's is the median of its
+turns: what else the machine does hits both. Nothing is removed meanwhile, and every mailbox has mail before it is
+measured: its first message makes a folder and a marker. A curve's slope is that of the best line through log(size)
+and log(multiple), 0 for flat and 1 for a cost that grows as the size does.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import math
 import os
 import resource
 import select
+import statistics
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 
+from bench.filling import fill, until_filed
 from bench.findings import Plot, Table
-from bench.million import fill, until_filed
 from bench.paced import Crew
-from bench.processes import Cpu, cpu_us, resident_bytes
-from bench.references import percentile
+from bench.processes import cpu_us, resident_bytes
 from maestro_clients.client import Client
 from maestro_clients.processes import broker_process
 from maestro_clients.protocol.callers import Caller
@@ -37,12 +38,16 @@ if TYPE_CHECKING:
     from maestro_clients.processes.broker_process import Endpoints
 
 PART = "scale"
-CROWDS = (1, 10, 100, 1_000)
-STORED = (1, 1_000, 10_000, 100_000, 1_000_000)
+WATCHERS = (1, 10, 100, 1_000)
+SESSIONS = (*WATCHERS, 5_000)
+RECEIVERS = (1, 4, 16, 64, 256)
 TEXT_CHARS = (10, 100, 1_000, 10_000)
+SLOPE_MAX = 0.1
 _TEXT = "x" * 512
-_TURNS = 4
-_SENDS = 800
+_TURNS, _TURNS_MIN = 16, 4
+_SENDS_A_TURN, _SENDS_A_TURN_MIN = 100, 5
+# Of a turn, to however many.
+_FAN_OUTS_MIN = 5
 _FULL_SECONDS = 60.0
 _MAILBOXES = 100
 # Of the small data directory: enough that no mailbox is full at the end.
@@ -68,28 +73,34 @@ class Office(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Of one message: the sender's time at the median, and the broker's CPU."""
+    """Of one delivery in one turn: the sender's time at the median, and the broker's CPU by thread and in all."""
 
     p50_ms: float
-    cpu: Cpu
+    loop: float
+    sockets: float
+    writer: float
+    cpu: float
+
+
+# What is judged, by its name in the figures.
+_JUDGED = {"p50": ("send p50", 0), "loop": ("loop", 1), "writer": ("spool writer", 3), "cpu": ("CPU", 4)}
 
 
 class Point(NamedTuple):
     """One size, and the small post office in turns with it."""
 
     size: int
-    cost: Cost
-    control: Cost
+    costs: list[Cost]
+    controls: list[Cost]
 
-    @property
-    def times(self) -> float:
-        """The sender's time as a multiple of the control's."""
-        return self.cost.p50_ms / self.control.p50_ms
+    def cost(self, place: int) -> float:
+        """The median of the turns."""
+        return statistics.median(cost[place] for cost in self.costs)
 
-    @property
-    def cpu_times(self) -> float:
-        """The broker's CPU as a multiple of the control's."""
-        return self.cost.cpu.whole / self.control.cpu.whole
+    def times(self, place: int) -> float:
+        """The median of what each turn is of its control."""
+        pairs = zip(self.costs, self.controls, strict=True)
+        return statistics.median(cost[place] / control[place] for cost, control in pairs)
 
 
 class Sender:
@@ -101,15 +112,15 @@ class Sender:
         self._receivers = receivers
         self._count = 0
 
-    def send(self, text: str, count: int) -> tuple[list[float], Cpu]:
-        """The senders' times in ms, and the broker's CPU of all, until the last is filed."""
+    def send(self, text: str, count: int, each: int = 1) -> Cost:
+        """The broker's CPU counts until the last is filed. `each`: how many deliveries a message makes."""
         times: list[float] = []
         pid = self._office.endpoints.pid
         before = cpu_us(pid)
         for _ in range(count):
             session, client = self._clients[self._count % len(self._clients)]
             began_s = time.perf_counter()
-            result = client.send(self._receivers[self._count % len(self._receivers)], text)
+            result = client.send(self._receivers[self._count % len(self._receivers)], text, confirm=True)
             times.append((time.perf_counter() - began_s) * 1000)
             self._count += 1
         # Not by asking the broker, which would cost it time, and the more the more sessions it has.
@@ -118,38 +129,76 @@ class Sender:
         while not os.path.lexists(link):
             assert time.monotonic() < give_up_s, f"{link} was not filed"
             time.sleep(0.005)
-        return times, cpu_us(pid).each(before, 1)
+        used = cpu_us(pid).each(before, count * each)
+        return Cost(statistics.median(times) / each, *used, used.whole)
+
+
+class Control(NamedTuple):
+    """The small post office, and a point's turns and the sends of each."""
+
+    sender: Sender
+    turns: int
+    sends: int
+
+    def point(self, size: int, sender: Sender, text: str = _TEXT, *, count: int = 0, each: int = 1) -> Point:
+        """In turns. `count`: how many messages, where they are fewer than the control's."""
+        costs: list[Cost] = []
+        controls: list[Cost] = []
+        for turn in range(self.turns):
+            if turn % 2:
+                costs.append(sender.send(text, count or self.sends, each))
+            controls.append(self.sender.send(_TEXT, self.sends))
+            if not turn % 2:
+                costs.append(sender.send(text, count or self.sends, each))
+        return Point(size, costs, controls)
 
 
 def scale(bench: Bench) -> None:
-    """All curves, and the memory."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    sends = max(_TURNS * 5, int(_SENDS * min(1.0, bench.seconds / _FULL_SECONDS)))
-    share = min(1.0, bench.messages / 100_000)
-    crowds = [size for size in CROWDS if size <= max(bench.messages, 10)]
-    small = _start(bench, "small")
+    """All curves but that of stored mail, which `million` has; and the memory."""
     large = Office(bench.data, bench.endpoints)
-    ones = [f"one_{number}" for number in range(_ONES)]
+    share = min(1.0, bench.messages / 100_000)
+    most = max(bench.messages, 10)
+    small = small_office(bench)
     try:
-        for office in (small, large):
-            with office.client() as operator:
-                operator.start_session("one_a", role="orchestrator")
-                for name in ones:
-                    operator.start_session(name)
+        with large.client() as operator:
+            operator.start_session("one_a", role="orchestrator")
+            for number in range(_ONES):
+                operator.start_session(f"one_{number}")
         with small.client("one_a") as client:
-            control = Sender(small, [("one_a", client)], ones)
-            control.send(_TEXT, sends)  # so that one-time work is not measured
-            curves = {
-                "characters of text": _texts(large, control, sends, ones),
-                "connected sessions": _sessions(large, control, sends, crowds),
-                "watchers": _watchers(large, control, sends, crowds),
-                "stored messages": _stored(bench, large, control, sends),
-            }
-        for what, points in curves.items():
-            _report(bench, what, points)
-        _memory(bench, share)
+            control = control_of(bench, small, client)
+            report(bench, PART, "characters of text", _texts(large, control))
+            report(bench, PART, "connected sessions", _sessions(large, control, _up_to(most, SESSIONS)))
+            watchers = _up_to(most, WATCHERS)
+            report(bench, PART, "watchers", _watchers(large, control, watchers, is_shared=False))
+            report(bench, PART, "watchers of one session", _watchers(large, control, watchers, is_shared=True))
+            report(bench, PART, "receivers of a message", _receivers(large, control, _up_to(most, RECEIVERS)))
     finally:
-        _end(small)
+        end(small)
+    _memory(bench, share)
+
+
+def _up_to(most: int, sizes: Sequence[int]) -> list[int]:
+    return [size for size in sizes if size <= most]
+
+
+def small_office(bench: Bench) -> Office:
+    """The control's broker, with its sessions."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    office = _start(bench, "small")
+    with office.client() as operator:
+        operator.start_session("one_a", role="orchestrator")
+        for number in range(_ONES):
+            operator.start_session(f"one_{number}")
+    return office
+
+
+def control_of(bench: Bench, small: Office, client: Client) -> Control:
+    """Warm."""
+    share = min(1.0, bench.seconds / _FULL_SECONDS)
+    turns, sends = max(_TURNS_MIN, int(_TURNS * share)), max(_SENDS_A_TURN_MIN, int(_SENDS_A_TURN * share))
+    control = Control(Sender(small, [("one_a", client)], [f"one_{number}" for number in range(_ONES)]), turns, sends)
+    control.sender.send(_TEXT, turns * sends // 2)
+    return control
 
 
 def _start(bench: Bench, name: str, **settings: str) -> Office:
@@ -161,49 +210,46 @@ def _start(bench: Bench, name: str, **settings: str) -> Office:
 # --- the curves --------------------------------------------------------------------------------------------
 
 
-def _point(size: int, sender: Sender, control: Sender, sends: int, text: str = _TEXT) -> Point:
-    """In turns."""
-    sides: list[tuple[Sender, str, list[float], list[Cpu]]] = [(sender, text, [], []), (control, _TEXT, [], [])]
-    each = sends // _TURNS
-    for turn in range(_TURNS):
-        for side, said, times, used in sides if turn % 2 else sides[::-1]:
-            took, cpu = side.send(said, each)
-            times.extend(took)
-            used.append(cpu)
-    return Point(size, *(_cost(times, used) for _, _, times, used in sides))
-
-
-def _cost(times: list[float], used: list[Cpu]) -> Cost:
-    return Cost(percentile(sorted(times), 0.5), Cpu(*(sum(parts) / len(times) for parts in zip(*used, strict=True))))
-
-
-def _texts(office: Office, control: Sender, sends: int, ones: list[str]) -> list[Point]:
+def _texts(office: Office, control: Control) -> list[Point]:
     with office.client("one_a") as client:
-        sender = Sender(office, [("one_a", client)], ones)
-        sender.send(_TEXT, sends // _TURNS)
-        return [_point(chars, sender, control, sends, "x" * chars) for chars in TEXT_CHARS]
+        sender = Sender(office, [("one_a", client)], [f"one_{number}" for number in range(_ONES)])
+        sender.send(_TEXT, control.turns * control.sends // 2)
+        return [control.point(chars, sender, "x" * chars) for chars in TEXT_CHARS]
 
 
-def _sessions(office: Office, control: Sender, sends: int, crowds: list[int]) -> list[Point]:
-    """Each with an open connection of its own, and each sends to the next, which has mail already: an empty mailbox's
-    first message costs a file more, its marker."""
+def _sessions(office: Office, control: Control, sizes: list[int]) -> list[Point]:
+    """Each with an open connection of its own, and each sends to the next; the last to one without a connection."""
     clients: list[tuple[str, Client]] = []
     points = []
     try:
-        for size in crowds:
+        for size in sizes:
             with office.client() as operator:
-                for number in range(len(clients), size):
-                    name = f"crowd_{number}"
-                    operator.start_session(name, role="orchestrator")
-                    clients.append((name, office.client(name)))
-                    clients[-1][1].hello()
-            receivers = [name for name, _ in clients]
-            ring = Sender(office, clients, [*receivers[1:], receivers[0]])
+                for number in range(len(clients), size + 1):
+                    operator.start_session(f"crowd_{number}", role="orchestrator")
+            for number in range(len(clients), size):
+                name = f"crowd_{number}"
+                clients.append((name, office.client(name)))
+                clients[-1][1].hello()
+            ring = Sender(office, clients, [f"crowd_{number}" for number in range(1, size + 1)])
             ring.send(_TEXT, size)
-            points.append(_point(size, ring, control, sends))
+            points.append(control.point(size, ring))
     finally:
         for _, client in clients:
             client.close()
+    return points
+
+
+def _receivers(office: Office, control: Control, sizes: list[int]) -> list[Point]:
+    """Messages to a whole project, each of a delivery to each of its sessions."""
+    points = []
+    with office.client() as operator, office.client("one_a") as client:
+        for size in sizes:
+            for number in range(size):
+                operator.start_session(f"of_{size}_{number}", role="worker", project_id=f"of_{size}")
+            sender = Sender(office, [("one_a", client)], [f"@project:of_{size}" if size > 1 else "of_1_0"])
+            sender.send(_TEXT, 1)
+            count = max(control.sends // size, _FAN_OUTS_MIN)
+            points.append(control.point(size, sender, count=count, each=size))
     return points
 
 
@@ -212,28 +258,32 @@ class _Listening(NamedTuple):
     topics: tuple[str, ...]
 
 
-def _watchers(office: Office, control: Sender, sends: int, crowds: list[int]) -> list[Point]:
-    """Each subscribed to a mailbox of its own, and mail comes to one after the other."""
+def _watchers(office: Office, control: Control, sizes: list[int], *, is_shared: bool) -> list[Point]:
+    """Each subscribed to a mailbox of its own, to one of which each message comes, so that it makes one delivery, and
+    one watcher hears of it. If `is_shared`, all to one mailbox: each notice that reaches a watcher is a delivery."""
     points = []
-    names = [f"watched_{number}" for number in range(crowds[-1])]
+    kind = "shared" if is_shared else "watched"
+    names = [f"{kind}_{number}" for number in range(1 if is_shared else sizes[-1])]
     with office.client() as operator:
         for name in names:
             operator.start_session(name)
     with office.client("one_a") as client:
-        for size in crowds:
-            listening = _Listening(
-                office.endpoints.notices, tuple(f"{name}{TOPIC_SEPARATOR}" for name in names[:size])
-            )
-            crew = Crew(_listen, [listening], endless=True)
+        senders = [("one_a", client)]
+        Sender(office, senders, names).send(_TEXT, len(names))
+        for size in sizes:
+            heard_of = names * size if is_shared else names[:size]
+            topics = tuple(f"{name}{TOPIC_SEPARATOR}" for name in heard_of)
+            crew = Crew(_listen, [_Listening(office.endpoints.notices, topics)], endless=True)
             crew.begin()
-            points.append(_point(size, Sender(office, [("one_a", client)], names[:size]), control, sends))
-            heard = crew.stop()[0]
-            assert heard == sends // _TURNS * _TURNS, f"{size} watchers heard of {heard} messages of {sends}"
+            each = size if is_shared else 1
+            points.append(control.point(size, Sender(office, senders, names[:size]), each=each))
+            heard, expected = crew.stop()[0], control.turns * control.sends * each
+            assert heard == expected, f"{size} watchers got {heard} notices of {expected}"
     return points
 
 
 def _listen(job: _Listening, ready: Callable[[], None], stopping: Event) -> int:
-    """How many messages all of them together heard of. Seldom awake, since it shares the CPUs with the broker."""
+    """How many notices of messages all of them got. Seldom awake, since it shares the CPUs with the broker."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     context = zmq.Context()
     context.set(zmq.MAX_SOCKETS, 2 * len(job.topics) + 8)
@@ -250,7 +300,7 @@ def _listen(job: _Listening, ready: Callable[[], None], stopping: Event) -> int:
     ready()
     heard, is_last = 0, False
     while not is_last:
-        is_last = stopping.wait(0.1)
+        is_last = stopping.wait(0.5)
         time.sleep(0.2 if is_last else 0.0)  # what was published last may still be on its way
         for socket in sockets:
             while socket.poll(0):
@@ -261,22 +311,6 @@ def _listen(job: _Listening, ready: Callable[[], None], stopping: Event) -> int:
     return heard
 
 
-def _stored(bench: Bench, office: Office, control: Sender, sends: int) -> list[Point]:
-    """Mail of the same sender, filed, in a hundred mailboxes; the measured sends go to these, too."""
-    points = []
-    stored = 0
-    receivers = [f"many_{number}" for number in range(_MAILBOXES)]
-    for size in STORED:
-        if size > max(bench.messages, 1):
-            break
-        stored += fill(bench, size - stored, _MAILBOXES)[0]
-        until_filed(bench)
-        with office.client("filler") as client:
-            points.append(_point(size, Sender(office, [("filler", client)], receivers), control, sends))
-        stored += sends // _TURNS * _TURNS
-    return points
-
-
 def slope(points: Sequence[tuple[float, float]]) -> float:
     """Of the least squares' line through (log x, log y)."""
     logs = [(math.log(x), math.log(y)) for x, y in points]
@@ -284,42 +318,48 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - middle_x) * (y - middle_y) for x, y in logs) / sum((x - middle_x) ** 2 for x, _ in logs)
 
 
-def _report(bench: Bench, what: str, points: list[Point]) -> None:
-    key = what.replace(" ", "_")
-    rows: list[list[Cell]] = []
-    for size, cost, control in points:
-        multiples = cost.p50_ms / control.p50_ms, cost.cpu.whole / control.cpu.whole
-        rows.append([f"{size:,}", cost.p50_ms, multiples[0], cost.cpu.whole, multiples[1], *cost.cpu])
-        bench.row(
-            f"{size:,} {what}: send p50, CPU",
-            f"{cost.p50_ms:.3f} ms, {cost.cpu.whole:.0f} us",
-            f"x {multiples[0]:.2f}, x {multiples[1]:.2f} of the small one; "
-            f"loop {cost.cpu.loop:.0f}, sockets {cost.cpu.sockets:.0f}, writer {cost.cpu.writer:.0f} us",
-        )
+def slopes(bench: Bench, key: str, points: Sequence[Point]) -> str:
+    """Count each curve's slope among the figures, and say it with its bar."""
     found = []
-    for name, unit in (("send p50", "p50"), ("CPU", "cpu")):
-        line = [(point.size, point.times if unit == "p50" else point.cpu_times) for point in points]
-        if len(line) < 2:
-            continue
+    for short, (name, place) in _JUDGED.items():
+        line = [(point.size, point.times(place)) for point in points]
         steep = slope(line)
         grows, sizes = line[-1][1] / line[0][1], line[-1][0] / line[0][0]
-        bench.figures |= {f"scale_{key}_{unit}_slope": steep, f"scale_{key}_{unit}_ratio": grows}
-        found.append(f"{name}: slope {steep:+.3f}, x {grows:.2f} from the first to the last, the size x {sizes:,.0f}")
-    bench.row(f"  by {what}", "", "; ".join(found))
-    head = [what, "send p50 ms", "x small", "CPU us a message", "x small", "loop us", "sockets us", "writer us"]
-    text = f"{'; '.join(found)}. `x small`: beside a small post office, in turns."
-    bench.findings.add(Table(PART, f"A message's cost by {what}", head, rows, text))
+        bench.figures |= {f"scale_{key}_{short}_slope": steep, f"scale_{key}_{short}_ratio": grows}
+        held = "held" if steep < SLOPE_MAX else "missed"
+        found.append(f"{name}: slope {steep:+.3f}, x {grows:.2f} ({held})")
+    return f"From the first to the last, the size x {sizes:,.0f}: {'; '.join(found)}; bar {SLOPE_MAX:g}"
+
+
+def report(bench: Bench, part: str, what: str, points: list[Point]) -> None:
+    """The table, the slopes, the plot."""
+    key = what.replace(" ", "_")
+    rows: list[list[Cell]] = []
+    for point in points:
+        of = [point.cost(place) for place in range(len(Cost._fields))]
+        times = {name: point.times(place) for name, place in _JUDGED.values()}
+        rows.append([f"{point.size:,}", of[0], times["send p50"], *of[1:], times["CPU"]])
+        bench.row(
+            f"{point.size:,} {what}: send p50, CPU",
+            f"{of[0]:.3f} ms, {of[4]:.0f} us",
+            f"x {times['send p50']:.2f}, x {times['CPU']:.2f} of the small one; "
+            f"loop {of[1]:.0f} (x {times['loop']:.2f}), sockets {of[2]:.0f}, spool writer {of[3]:.0f} us "
+            f"(x {times['spool writer']:.2f})",
+        )
+    found = slopes(bench, key, points) if len(points) > 1 else ""
+    bench.row(f"  by {what}", "", found)
+    head = [what, "send p50 ms", "x small", "loop us", "sockets us", "spool writer us", "CPU us", "x small "]
+    turns = len(points[0].costs)
+    text = f"{found}. CPU for each delivery. `x small`: beside a small post office, the median of {turns} turns."
+    bench.findings.add(Table(part, f"A delivery's cost by {what}", head, rows, text))
     bench.findings.add(
         Plot(
-            PART,
+            part,
             f"scale-{key.replace('_', '-')}",
-            f"A message's cost by {what}",
+            f"A delivery's cost by {what}",
             what,
             "a multiple of the small post office's",
-            {
-                "send p50": [(float(point.size), point.times) for point in points],
-                "broker's CPU": [(float(point.size), point.cpu_times) for point in points],
-            },
+            {name: [(float(point.size), point.times(place)) for point in points] for name, place in _JUDGED.values()},
             log_x=True,
             log_y=True,
         )
@@ -345,18 +385,18 @@ def _memory(bench: Bench, share: float) -> None:
     sizes.append(_resident(office))
     for client in clients:
         client.close()
-    _end(office)
+    end(office)
     office = _start(bench, "memory", **_ALL_IN_MEMORY)
     sizes.append(_resident(office))
     for done in range(0, pending, _FILLED_AT_ONCE):
         fill(office, min(_FILLED_AT_ONCE, pending - done), _MAILBOXES)
         until_filed(office)  # what waits for that is in memory as well
     sizes.append(_resident(office))
-    _end(office)
+    end(office)
     # A broker that has just begun has none of that mail in memory, only each mailbox's counters.
     office = _start(bench, "memory", **_ALL_IN_MEMORY)
     sizes.append(_resident(office))
-    _end(office)
+    end(office)
     rows: list[list[Cell]] = []
     for key, name, grown, count, how in (
         ("session", "an idle session", sizes[1] - sizes[0], idle, "registered, never connected"),
@@ -385,7 +425,7 @@ def _resident(office: Office) -> int:
     return resident_bytes(office.endpoints.pid)
 
 
-def _end(office: Office) -> None:
+def end(office: Office) -> None:
     """Stop the broker, and wait until it is gone."""
     end = os.pidfd_open(office.endpoints.pid)
     try:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from .spool_writer import SpoolWriter
 
-# The memory of a delivery beside its record's bytes in the journal. Measured over 80,000 texts of 512 bytes.
-RECORD_BYTES = 512
+# The memory of a delivery beside its record's bytes in the journal, at the most: 500 to 760 bytes, measured with
+# 350,000 messages of 300 characters to 1,000 mailboxes. Each table that grows takes twice its room.
+RECORD_BYTES = 768
 # From this share of the limit on, the spool writer works in every gap, however short.
 _BEHIND_FROM = 0.8
 # From this share on, each batch waits for the spool writer, and for this time at most.

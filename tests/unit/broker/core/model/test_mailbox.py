@@ -90,6 +90,23 @@ def test_an_eviction_keeps_what_is_leased() -> None:
     assert (mailbox.held, mailbox.complete) == (0, False)
 
 
+def test_an_eviction_finds_what_is_filed_behind_what_is_not() -> None:
+    """Mostly the oldest are filed; a change leaves an older one unfiled, and a deletion waits as well."""
+    mailbox = Mailbox("bob", is_new=True)
+    for seq in range(1, 7):
+        mailbox.accept(mail(seq), seq)
+    for seq in range(1, 5):
+        mailbox.filed(f"m{seq}", seq)
+    mailbox.change(replace(mail(2), status="read"), 7, (1, 1))
+    mailbox.delete("m1", 8, (1, 1))
+    mailbox.evict(0)
+    assert ids(mailbox) == ["m2", "m5", "m6"]
+    for seq, lsn in ((2, 7), (5, 5), (6, 6)):
+        mailbox.filed(f"m{seq}", lsn)
+    mailbox.evict(0)
+    assert mailbox.held == 0
+
+
 # --- the oldest pending message --------------------------------------------------------------------------------
 
 

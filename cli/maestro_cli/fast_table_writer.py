@@ -12,7 +12,8 @@ from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, Literal, Union, get_args, get_origin
 
-from . import command_table
+from . import options
+from .help.command_rows import every_command
 from .options import Option
 
 PATH = os.path.join(os.path.dirname(__file__), "fast_table.py")
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 def text() -> str:
     """The source of the module."""
     lines = ["COMMANDS: dict[tuple[str, ...], Declared] = {"]
-    for path, row in command_table.every_command():
+    for path, row in every_command():
         # Agents' hooks have an entry of their own, which answers in every case.
         if path != ("hooks", "run"):
             lines += [f"    {_quoted(path)}: (", f"        {_quoted(row.module)},", *_arguments(row.module), "    ),"]
@@ -53,9 +54,9 @@ def _arguments(module_name: str) -> list[str]:
     module = import_module(f"maestro_cli.commands.{module_name}")
     arguments = signature(module.run).parameters
     positional: list[tuple[str, str | tuple[str, ...]]] = []
-    options: dict[str, tuple[str, Any]] = {}
+    by_name: dict[str, tuple[str, Any]] = {}
     required: list[str] = []
-    for name, hint in command_table.declared(module):
+    for name, hint in options.declared(module):
         kind, option = _kind(hint)
         argument = arguments[name]
         if argument.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL):
@@ -68,11 +69,11 @@ def _arguments(module_name: str) -> list[str]:
         if argument.default is Parameter.empty:
             required.append(name)
         for spelling in option.names or (f"--{name.replace('_', '-')}",):
-            options[spelling] = (name, "any" if option.any_text else kind)
+            by_name[spelling] = (name, "any" if option.any_text else kind)
         if option.negative is not None:
-            options[option.negative] = (name, "off")
+            by_name[option.negative] = (name, "off")
     lines = [f"{_quoted(tuple(positional))},", f"{_quoted(tuple(required))},", "{"]
-    lines += [f"    {_quoted(spelling)}: {_quoted(option)}," for spelling, option in options.items()]
+    lines += [f"    {_quoted(spelling)}: {_quoted(option)}," for spelling, option in by_name.items()]
     return [f"        {line}" for line in (*lines, "},")]
 
 

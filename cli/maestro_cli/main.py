@@ -116,53 +116,47 @@ def _run(tokens: list[str]) -> int:
 
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
-    from . import version_text
+    from . import exit_codes, version_text
+    from .help import command_help
+    from .output import streams
 
-    version = version_text.asked_for(tokens)
-    if version is not None:
-        from . import exit_codes
-        from .output import streams
-
-        streams.say(version)
+    words = _for_cyclopts(tokens)
+    answer = version_text.asked_for(tokens)
+    answer = command_help.asked_for(tokens, words) if answer is None else answer
+    if answer is not None:
+        streams.say(answer)
         return exit_codes.DONE
-    return _called(tokens)
+    return _called(tokens, words)
 
 
-def _called(tokens: list[str]) -> int:
+def _called(tokens: list[str], words: list[str]) -> int:
     import io
 
     from cyclopts import CycloptsError
     from rich.console import Console
 
     from . import command_table, exit_codes
+    from .help.command_rows import every_command
     from .output import streams, usage_errors
 
-    if tokens[:1] in (["--help"], ["-h"], ["help"]):
-        from .help import root_help
-
-        if (text := root_help.text(tokens)) is not None:
-            streams.say(text)
-            return exit_codes.DONE
-    words = _for_cyclopts(tokens)
-    app = command_table.build(words)
-    # Help and version are gathered, and written as all output is: rich has answers of its own to a closed pipe.
-    help_text = io.StringIO()
+    # The version is gathered, and written as all output is: rich has answers of its own to a closed pipe.
+    printed = io.StringIO()
     try:
-        result = app(
+        result = command_table.build(words)(
             words,
-            console=Console(file=help_text, color_system=None),
+            console=Console(file=printed, color_system=None),
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
         )
     except CycloptsError as error:
         streams.complain(
-            usage_errors.explained(error, tokens, [path for path, _ in command_table.every_command()]),
+            usage_errors.explained(error, tokens, [path for path, _ in every_command()]),
             as_json=_wants_json(tokens),
         )
         return exit_codes.USAGE
-    if help_text.tell():
-        streams.say(help_text.getvalue().rstrip("\n"))
+    if printed.tell():
+        streams.say(printed.getvalue().rstrip("\n"))
     return result if isinstance(result, int) else exit_codes.DONE
 
 

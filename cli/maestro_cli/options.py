@@ -1,19 +1,23 @@
 """Options: how a command declares its arguments, without a parser.
 
 Rule: a command is a function `run` whose annotations stay text (`from __future__ import annotations`). They are read
-twice: by `command_table` for cyclopts, and by `fast_table_writer` for the table of the fast path. An annotation may
-use the names of `typing`, of this module, of `maestro_schemas.vocabularies` and of the command's own module.
+by `command_table` for cyclopts, by `fast_table_writer` for the table of the fast path, and by `help.command_help`. An
+annotation may use the names of `typing`, of this module, of `maestro_schemas.vocabularies` and of the command's own
+module.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+import typing
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from maestro_schemas import vocabularies
 from maestro_schemas.limits import DELIVERIES_MAX, LISTED_MAX, LSN_MAX, PID_MAX, PORT_MAX
 from maestro_schemas.vocabularies import OnEnded, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
 
 class Option:
@@ -41,6 +45,14 @@ class Option:
         self.any_text = any_text
         # Those that it takes, where its value is a number.
         self.numbers = numbers
+
+
+def declared(module: ModuleType) -> list[tuple[str, Any]]:
+    """The parameters of a command's function in their order, each with its evaluated annotation."""
+    names = {**vars(typing), **vars(vocabularies), **globals(), **vars(module)}
+    annotations: dict[str, str] = module.run.__annotations__
+    # Of our own source.
+    return [(name, eval(text, names)) for name, text in annotations.items() if name != "return"]  # noqa: S307
 
 
 # The numbers that options take: how many to show, how many answers, a line, a port (0: any), a process.

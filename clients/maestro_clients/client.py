@@ -43,6 +43,8 @@ class Client(CommandMethods):
     `address`: a broker's `router` endpoint. `timeout_s`: for each call that names no other. `patient`: a call waits
     for a broker that is gone until its timeout, instead of raising BROKER_UNREACHABLE after 0.3 s. `retry_within_s`:
     how long a method repeats a request that the broker can't do now (`retry_policy`), at most its timeout; 0: never.
+    `spin_us`: how long a wait for an answer stays awake before it sleeps. 300 make one send after another a third
+    faster, and take three times the CPU time; only for a broker on this machine, with a core to spare.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Client(CommandMethods):
         timeout_s: float = 10.0,
         patient: bool = False,
         retry_within_s: float = 0.0,
+        spin_us: int = 0,
         channel: SyncChannel | None = None,
     ) -> None:
+        """Raises MaestroError INVALID for a `spin_us` above limits.SPIN_US_MAX."""
         self.address = address
         self.caller = caller
         self._as = caller.as_body()
@@ -62,7 +66,7 @@ class Client(CommandMethods):
         self._retry_within_s = min(retry_within_s, timeout_s)
         self._owns_channel = channel is None
         # For a watcher, which waits for replies and notices together.
-        self.channel = SyncChannel(address, patient=patient) if channel is None else channel
+        self.channel = SyncChannel(address, patient=patient, spin_us=spin_us) if channel is None else channel
         self._encode = encoder()
         self._wire_bytes_max: int | None = None
 

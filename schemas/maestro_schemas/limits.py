@@ -238,6 +238,8 @@ LSN_MAX = 10**18 - 1
 PORT_MAX = 65_535
 PID_MAX = 1 << 22  # pid_max of 64-bit Linux
 WAIT_MS_MAX = 365 * 86_400_000
+# How long a client may wait for an answer awake. Beyond this a core is lost for nothing: a sleep costs 0.1 ms.
+SPIN_US_MAX = 10_000
 
 # An error repeats at most this much of a wrong value.
 _SHOWN_CHARS = 80

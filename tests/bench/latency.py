@@ -9,11 +9,13 @@ A bar that was missed is printed as missed.
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.backgrounds import Checkpoints, InboxReads, SlowSubscriber, Sweeping
 from bench.filling import until_filed
 from bench.findings import Plot, Table
+from bench.late_sends import LOAD_RECEIVERS, LOADERS, P99_MS_MAX, PACED_LOADERS, PART, SECONDS, late_sends, load
 from bench.paced import Crew, Pace, Syncs, Timed, Watch, send_at_once, send_paced, sync_paced, watch
 from bench.references import percentile
 
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from bench.findings import Cell
     from bench.run import Bench
 
-PART = "percentiles"
-P99_MS_MAX = 20.0
 # As many as it takes for five to be above the p99.9.
 _SAMPLES = 5_000
 _BESIDE_SAMPLES = 1_600
@@ -35,11 +35,6 @@ _IDLE_PER_S = 200.0
 _PROBES_PER_S = 500.0
 # The disk alone is asked more seldom, since each question is work for it as well.
 _SENDS_A_SYNC = 4
-_LOADERS = 4
-# At a pace: fewer, since each wakes up for itself, and two CPUs have the broker to run as well: 230 us of client CPU
-# a message with four, 150 with two.
-_PACED_LOADERS = 2
-_LOAD_RECEIVERS = 64
 _PEAK_MESSAGES = 20_000
 _OLD_MESSAGES = 20_000
 _FULL_SECONDS = 60.0
@@ -48,14 +43,7 @@ _UNFILED_MAX = 80_000
 _SHARES = (0.5, 0.9, 0.99, 0.999)
 # A checkpoint on this kind of disk takes less.
 _CHECKPOINT_S = 1.0
-_FIGURES = (
-    "idle_send",
-    "idle_push",
-    "half_send",
-    "half_push",
-    "idle_disk",
-    "half_disk",
-)
+_FIGURES = ("idle_send", "idle_push", "half_send", "half_push", "sustained_send", "idle_disk", "half_disk")
 _AXIS = "1 / (1 - p): 2 is p50, 10 p90, 100 p99, 1,000 p99.9"
 
 
@@ -83,19 +71,23 @@ def percentiles(bench: Bench) -> None:
     with bench.client() as operator:
         operator.start_session("probe_a", role="orchestrator")
         operator.start_session("probe_b")
-        for number in range(_LOADERS):
+        for number in range(LOADERS):
             operator.start_session(f"loader_{number}", role="orchestrator")
-        for number in range(_LOAD_RECEIVERS):
+        for number in range(LOAD_RECEIVERS):
             operator.start_session(f"load_{number}")
     idle = _phase(bench, _IDLE_PER_S, samples)
-    peak = _peak(bench, max(1_000, int(_PEAK_MESSAGES * share)))
-    bench.row("peak, 4 x 16 in flight", f"{peak:,.0f} /s", "one message a request")
+    peak, filed = _peak(bench, max(1_000, int(_PEAK_MESSAGES * share)))
+    bench.row(
+        "peak, 4 x 16 in flight", f"{peak:,.0f} /s", f"one message a request; {filed:,.0f} /s until all is filed"
+    )
     half, loaded = _at_half(bench, peak, samples)
+    _, sustained = _at_half(bench, filed, max(50, samples // 2))
     lines = {
         f"send, idle ({_IDLE_PER_S:.0f} a second)": idle.send_ms,
         "push, idle": idle.push_ms,
         f"send, half the peak ({peak / 2:,.0f} a second)": loaded,
         "push, half the peak": half.push_ms,
+        f"send, half of what is filed as well ({filed / 2:,.0f} a second)": sustained,
         "the disk alone, meanwhile: idle": idle.disk_ms,
         "the disk alone, meanwhile: half the peak": half.disk_ms,
     }
@@ -112,6 +104,7 @@ def percentiles(bench: Bench) -> None:
         )
     )
     bench.findings.add(_plot("percentiles", "Send and push by percentile", lines))
+    late_sends(bench, peak, filed, SECONDS * share)
     whole = len(idle.push_ms) == samples and len(half.push_ms) == len(half.send_ms) > 0
     whole = _backgrounds(bench, beside, turns, int(_OLD_MESSAGES * share)) and whole
     bench.figures["percentiles_whole"] = float(whole)
@@ -119,53 +112,52 @@ def percentiles(bench: Bench) -> None:
         bench.figures |= {f"{name}_p{100 * one:g}_ms": percentile(sorted(times), one) for one in _SHARES}
 
 
-def _phase(bench: Bench, rate_per_s: float, count: int) -> Seen:
-    """`count` watched sends."""
+def _phase(bench: Bench, rate_per_s: float, count: int, loaders: Crew | None = None) -> Seen:
+    """`count` watched sends. `loaders` begin once every other process is ready: a program that starts takes the cores
+    from the broker for a quarter of a second."""
     watchers = Crew(watch, [Watch(bench.data, bench.environ, "probe_b", count)])
     syncs = count // _SENDS_A_SYNC
     disk = Crew(sync_paced, [Syncs(bench.scratch, rate_per_s / _SENDS_A_SYNC, syncs)])
     watchers.begin()
     disk.begin()
+    if loaders is not None:
+        loaders.begin()
     sends = send_paced(Pace(bench.endpoints.router, "probe_a", ("probe_b",), rate_per_s, count))
     got: dict[str, float] = watchers.results()[0]
     pushes = [max(0.0, got[send.id] - send.accepted_s) * 1000 for send in sends if send.id in got]
     return Seen(sends, [send.ms for send in sends], pushes, disk.results()[0])
 
 
-def _load(bench: Bench, loaders: int, rate_per_s: float, count: int) -> list[Pace]:
-    receivers = tuple(f"load_{number}" for number in range(_LOAD_RECEIVERS))
-    router = bench.endpoints.router
-    each = rate_per_s / loaders, count // loaders
-    return [Pace(router, f"loader_{number}", receivers, *each) for number in range(loaders)]
-
-
-def _peak(bench: Bench, count: int) -> float:
-    """Messages per second without a pace."""
-    loaders = Crew(send_at_once, _load(bench, _LOADERS, 0.0, count))
+def _peak(bench: Bench, count: int) -> tuple[float, float]:
+    """Messages per second without a pace: accepted, and until the last of them is a file."""
+    loaders = Crew(send_at_once, load(bench.endpoints.router, LOADERS, 0.0, count))
     loaders.begin()
     times_s: list[tuple[float, float]] = loaders.results()
     until_filed(bench)
-    return count / (max(end for _, end in times_s) - min(begin for begin, _ in times_s))
+    began_s = min(begin for begin, _ in times_s)
+    return count / (max(end for _, end in times_s) - began_s), count / (time.monotonic() - began_s)
 
 
-def _at_half(bench: Bench, peak: float, samples: int) -> tuple[Seen, list[float]]:
+def _at_half(bench: Bench, peak_per_s: float, samples: int) -> tuple[Seen, list[float]]:
     """The watched sends, and the times of all in ms. In pieces, since the peak is a burst's, and half of it is still
     more than the disk makes files of for long: what is not filed yet is bounded."""
-    rate = max(peak / 2 - _PROBES_PER_S, 1.0)
+    rate = max(peak_per_s / 2 - _PROBES_PER_S, 1.0)
     pieces = math.ceil(rate * samples / _PROBES_PER_S / _UNFILED_MAX)
     each = samples // pieces
     seen, sends, lag_s, unfiled = Seen([], [], [], []), [], 0.0, 0
     for _ in range(pieces):
-        loaders = Crew(send_paced, _load(bench, _PACED_LOADERS, rate, int(rate * each / _PROBES_PER_S)))
-        loaders.begin()
-        seen += _phase(bench, _PROBES_PER_S, each)
+        count = int(rate * each / _PROBES_PER_S)
+        loaders = Crew(send_paced, load(bench.endpoints.router, PACED_LOADERS, rate, count))
+        seen += _phase(bench, _PROBES_PER_S, each, loaders)
         of_loaders: list[list[Timed]] = loaders.results()
         sends += [send.ms for one in of_loaders for send in one]
         with bench.client() as operator:
             unfiled = max(unfiled, operator.stats()["filingBacklog"])
         lag_s = max(lag_s, until_filed(bench))
     bench.row(
-        "  at half the peak, not yet filed at the end", f"{unfiled:,}", f"filed {lag_s:.1f} s later; {pieces} pieces"
+        f"  at {peak_per_s / 2:,.0f} a second, not yet filed at the end",
+        f"{unfiled:,}",
+        f"filed {lag_s:.1f} s later; {pieces} pieces",
     )
     return seen, seen.send_ms + sends
 

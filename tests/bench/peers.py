@@ -28,7 +28,7 @@ RECEIVERS = 64
 # How one client process has several messages in flight, and what that is called in the tables.
 MODES = {
     "tasks": "one a request, from as many asyncio tasks, each of which waits for its answer",
-    "singles": "one a request, written one after the other on one connection",
+    "singles": "one a request on one connection (ours writes up to eight by one system call, the others each)",
     "batches": "many a request",
 }
 

@@ -28,6 +28,8 @@ compare the figures of measurements that ran in turns. A bar is a required figur
 
 # The heading of each part of the run.
 _HEADINGS = {
+    "bars": "The bars",
+    "warm": "CPU of a single send, warm",
     "machine": "The machine",
     "commands": "Whole commands",
     "throughput": "Throughput, compared with Redis and NATS JetStream",
@@ -49,6 +51,8 @@ _HEADINGS = {
     "sweep": "Latency during a sweep",
     "search": "Searching",
     "window": "The page",
+    "log": "The log",
+    "mcp": "The MCP server",
 }
 
 

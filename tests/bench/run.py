@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import http.client
 import json
 import multiprocessing
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from bench import fan_outs, house, references, report
+from bench import bars, fan_outs, house, references, report
 from bench.about import about
 from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
@@ -39,6 +40,7 @@ from bench.searching import searching
 from bench.stages import stages
 from bench.sweep import ADDED_MS_MAX, sweep
 from bench.throughput import sustained_beside, throughput
+from bench.warm import warm
 from bench.whole_commands import whole_commands
 from bench.window import window
 from maestro_cli.processes.process_exit import BrokerExit
@@ -323,42 +325,47 @@ def commands(bench: Bench) -> None:
     bench.figures |= whole_commands(bench.environ, bench.client, bench.row)
 
 
+# In this order: what needs a quiet disk, then what makes many files, and near the end what deletes many of them: ext4
+# keeps away from inodes that were freed within the last minutes, and looks for others one by one.
 PARTS: dict[str, Callable[[Bench], None]] = {
     "machine": machine,
+    "warm": warm,
     # Before any part that removes files: ext4 looks for a free inode ten times longer for minutes afterwards.
     "scale": scale,
     "commands": commands,
-    "messengers": messengers,
+    "messengers": functools.partial(messengers, sends=300, reads=100, pushes=60),
     "latency": latency,
     "push": push,
-    "percentiles": percentiles,
     "poll": poll,
     "rest": rest,
-    "burst": burst,
-    "sustained": sustained,
     "gateway_events": gateway_events,
+    "mcp": mcp,
+    "window": window,
+    "search": searching,
     "throughput": throughput,
     "sustained_beside": sustained_beside,
+    "burst": burst,
+    "sustained": sustained,
     "profile": stages,
     "fan_outs": fan_outs.fan_outs,
     "log": logs,
-    "mcp": mcp,
-    "sweep": sweep,  # minutes before the million, for the same reason
-    "search": searching,
-    "window": window,
     "disk_use": disk_use,
+    "percentiles": percentiles,
+    "sweep": sweep,  # minutes before the million, for the same reason
     "million": million,  # the last, since the disk writes two million inodes for a while afterwards
 }
 BY_NAME_ONLY = frozenset({"million", "disk_use", "sweep", "search", "window"})
 MESSAGES = {
     "million": 1_000_000,
-    "disk_use": 100_000,
+    "disk_use": 40_000,
     "sweep": 20_000,
     "scale": 100_000,
     "log": 20_000,
     "search": 100_000,
-    "window": 10_000,
+    "window": 100_000,
 }
+# Of the parts that take as long as `--seconds` at each of several depths: their rates no longer change then.
+SECONDS = {"sustained": 20.0, "sustained_beside": 20.0}
 
 
 def main() -> int:
@@ -371,8 +378,8 @@ def main() -> int:
     parser.add_argument(
         "--short", action="store_true", help="with --against: a few rounds, which only show that the comparison runs"
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of the sustained part")
-    parser.add_argument("--burst", type=int, default=100_000, help="messages in the burst")
+    parser.add_argument("--seconds", type=float, help="length of the sustained parts, and of what is paced")
+    parser.add_argument("--burst", type=int, default=40_000, help="messages in the burst")
     parser.add_argument("--messages", type=int, help="messages of `million`, `disk_use`, `sweep`, `scale` and `log`")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--all", action="store_true", help="also the parts that run only by name")
@@ -403,7 +410,7 @@ def main() -> int:
     reports = arguments.report or not arguments.only
     findings = report.read(os.path.join(DOCS, report.DATA)) if arguments.go_on else Findings()
     figures: dict[str, Any] = dict(findings.figures)
-    done = {shown.part for shown in findings.shown}
+    done = bars.measured(findings)
     if done:
         findings.run["gone on with"] = f"{time.strftime('%H:%M UTC', time.gmtime())}, after {', '.join(sorted(done))}"
     benches: list[Bench] = []
@@ -412,9 +419,10 @@ def main() -> int:
             wanted = name in arguments.only if arguments.only else arguments.all or name not in BY_NAME_ONLY
             if name in done or (not wanted and name != "machine"):
                 continue
-            bench = Bench(
-                arguments.base, arguments.seconds, arguments.burst, arguments.messages or MESSAGES.get(name, 0)
-            )
+            os.sync()  # what the part before has written must not disturb this one
+            began_s = time.monotonic()
+            seconds = arguments.seconds or SECONDS.get(name, 60.0)
+            bench = Bench(arguments.base, seconds, arguments.burst, arguments.messages or MESSAGES.get(name, 0))
             benches.append(bench)
             bench.figures |= figures
             bench.findings = findings
@@ -428,7 +436,10 @@ def main() -> int:
             figures |= bench.figures
             if len(findings.shown) == shown:
                 findings.add(Table(name, "As it was printed", ["", "", ""], [list(row) for row in bench.rows]))
+            figures[f"{bars.MINUTES}{name}"] = minutes = (time.monotonic() - began_s) / 60
+            print(f"  ({name}: {minutes:.1f} minutes)", flush=True)
             findings.figures |= figures
+            bars.add(findings)
             if reports:
                 report.keep(findings, DOCS)  # so that an aborted run of an hour can be continued
         findings.run["load average at the end"] = f"{os.getloadavg()[0]:.2f}"

@@ -7,10 +7,7 @@ the rates without clocks stand in the other parts.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +15,8 @@ import zmq
 
 from bench import staged_broker
 from bench.findings import Table
+from bench.instrumented import InstrumentedBroker
 from maestro_clients.client import Client
-from maestro_clients.processes import broker_process
 from maestro_clients.protocol.callers import Caller
 from maestro_clients.protocol.new_ids import new_message_id
 
@@ -27,14 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.run import Bench
-    from maestro_clients.processes.broker_process import Endpoints
     from maestro_schemas.documents import OutgoingDoc
 
 _TEXT = "x" * 512
 _RECEIVERS = 64
 _WARM_UP = 1_000
 _WAIT = "wait for requests"
-_START_S = 20.0
 
 
 class Scene(NamedTuple):
@@ -82,32 +77,21 @@ def stages(bench: Bench) -> None:
             bench.row(f"{thread}: {row[0]}", "  ".join(f"{value:8.2f}" for value in row[1:]) + " us")
     for scene, place in zip(SCENES, ("1", "64", "256"), strict=True):
         bench.figures[f"profile_loop_{place}_us"] = sum(found[scene]["loop"].values())
+        bench.figures[f"profile_filer_{place}_us"] = sum(found[scene]["writer"].values())
 
 
 class _Office:
     """A broker with clocks, in a directory of its own, and one client."""
 
     def __init__(self, bench: Bench) -> None:
-        self._data = os.path.join(bench.scratch, "staged")
-        self._out = os.path.join(bench.scratch, "stages.json")
-        command = [sys.executable, staged_broker.__file__, "--out", self._out, "--data-dir", self._data]
-        environ = {**bench.environ, "MAESTRO_DATA_DIR": self._data}
-        self._process = subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, text=True)
-        self._endpoints = self._found()
-        self._operator = Client(self._endpoints.router, Caller())
+        self._broker = InstrumentedBroker(
+            staged_broker.__file__, os.path.join(bench.scratch, "staged"), bench.environ
+        )
+        self._operator = self._broker.operator
         self._operator.start_session("staged_a", role="orchestrator")
         for number in range(_RECEIVERS):
             self._operator.start_session(f"staged_{number}")
-        self._client = Client(self._endpoints.router, Caller("staged_a"), timeout_s=60.0)
-
-    def _found(self) -> Endpoints:
-        until_s = time.monotonic() + _START_S
-        while (found := broker_process.find(self._data)) is None:
-            if self._process.poll() is not None or time.monotonic() > until_s:
-                self._process.kill()
-                raise RuntimeError("the broker with clocks does not start")
-            time.sleep(0.02)
-        return found
+        self._client = Client(self._broker.endpoints.router, Caller("staged_a"), timeout_s=60.0)
 
     def play(self, scene: Scene, count: int) -> dict[str, dict[str, float]]:
         """By thread and stage, us a message."""
@@ -115,19 +99,14 @@ class _Office:
         observer = context.socket(zmq.SUB)
         observer.setsockopt(zmq.RCVHWM, 0)
         if scene.is_watched:
-            observer.connect(self._endpoints.notices)
+            observer.connect(self._broker.endpoints.notices)
             observer.subscribe(b"")
         self._send(scene, _WARM_UP)
-        self._tell("begin")
+        self._broker.begin()
         self._send(scene, count)
         while self._operator.stats()["filingBacklog"]:
             time.sleep(0.05)
-        self._tell("write")
-        while not os.path.exists(self._out):
-            time.sleep(0.01)
-        with open(self._out, encoding="utf-8") as file:
-            clocks = json.load(file)
-        os.unlink(self._out)
+        clocks = self._broker.found()
         observer.close(0)
         context.term()
         return {
@@ -145,16 +124,7 @@ class _Office:
         if accepted != count:
             raise RuntimeError(f"{accepted} of {count} accepted")
 
-    def _tell(self, word: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{word}\n")
-        self._process.stdin.flush()
-
     def stop(self) -> None:
         """End it in order."""
-        self._operator.shutdown()
         self._client.close()
-        self._operator.close()
-        self._process.wait(30)
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._broker.stop()

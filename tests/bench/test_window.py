@@ -19,6 +19,7 @@ def test_the_rows() -> None:
         bench.stop()
         bench.remove()
     assert [row[0] for row in bench.rows] == [
+        "page: its first 7 calls, cold / warm",
         "page: first rows, from the address",
         "page: first rows, from the answer",
         "page: one more row, the work of its frame",
@@ -27,4 +28,4 @@ def test_the_rows() -> None:
         "page: a search, from the last letter to its rows",
     ]
     assert all(figure > 0 for name, figure in bench.figures.items() if name.startswith("page_"))
-    assert len([name for name in bench.figures if name.startswith("page_")]) == 6
+    assert len([name for name in bench.figures if name.startswith("page_")]) == 8

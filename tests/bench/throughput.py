@@ -37,17 +37,20 @@ _REQUESTS = 4
 # Up to here all go in one request, as in a pipeline of Redis's: four of four are more commits for no gain.
 _ONE_REQUEST = 16
 _PROCESSES = 4
+_SPIN_US = 300
 
 
 def maestro_load(address: str, mode: str, depth: int, count: int, seconds: float) -> Load:
-    """As MODES has it. `batches`: requests of a quarter of what is in flight, a few messages excepted."""
-    batch = 1 if mode == "singles" else depth if depth <= _ONE_REQUEST else depth // _REQUESTS
+    """As MODES has it. `batches`: requests of a quarter of what is in flight, a few messages excepted. `spinning`:
+    singles by a client that stays awake."""
+    spin_us = _SPIN_US if mode == "spinning" else 0
+    batch = 1 if mode in ("singles", "spinning") else depth if depth <= _ONE_REQUEST else depth // _REQUESTS
     session = f"loader_{os.getpid()}"
     with Client(address) as operator:
         operator.start_session(session, role="orchestrator")
     if mode == "tasks":
         return asyncio.run(_tasks(address, session, depth, count, seconds))
-    with Client(address, Caller(session), timeout_s=60.0) as client:
+    with Client(address, Caller(session), timeout_s=60.0, spin_us=spin_us) as client:
         client.hello()
         began = time.monotonic()
         until = began + seconds if seconds else float("inf")
@@ -58,9 +61,9 @@ def maestro_load(address: str, mode: str, depth: int, count: int, seconds: float
                     return
                 yield {"id": new_message_id(), "to": f"load_{number % RECEIVERS}", "message": TEXT}
 
-        accepted = sum(
-            result["status"] == 201 for result in client.pipeline(outgoing(), in_flight=depth, batch=batch)
-        )
+        # A burst is a list, of which the client sends several requests by one system call.
+        messages = outgoing() if seconds else list(outgoing())
+        accepted = sum(result["status"] == 201 for result in client.pipeline(messages, in_flight=depth, batch=batch))
         return Load(accepted, began, time.monotonic())
 
 
@@ -127,8 +130,10 @@ def throughput(bench: Bench) -> None:
                         ours.until_filed()
             for mode in MODES:
                 _tell(bench, rates, everybody, mode, depth)
+        spinning(bench, ours, [peer for peer in peers if peer.name == "Redis"])
         several = {peer.name: _several(peer, 16, bench.burst) for peer in everybody}
         ours.until_filed()
+        bench.figures |= {f"several_{name.lower()}_per_s": rate for name, rate in several.items()}
         bench.row(
             f"burst, {_PROCESSES} processes x 16 in flight, singles",
             "  ".join(f"{name} {rate:,.0f}/s" for name, rate in several.items()),
@@ -137,6 +142,45 @@ def throughput(bench: Bench) -> None:
         for peer in peers:
             peer.stop()
     _show(bench, rates, everybody, several)
+
+
+def spinning(bench: Bench, ours: Ours, beside: list[Peer]) -> None:
+    """One in flight, with a client that stays awake while it waits and one that sleeps, in turns with Redis."""
+    count = bench.burst // _DEPTH_1_SHARE // _TURNS
+    jobs: list[tuple[str, Peer, str]] = [
+        ("Maestro, spinning client", ours, "spinning"),
+        ("Maestro", ours, "singles"),
+        *((peer.name, peer, "singles") for peer in beside),
+    ]
+    rates: dict[str, list[float]] = {}
+    cpu_us: dict[str, list[float]] = {}
+    for turn in range(_TURNS):
+        for name, peer, mode in jobs[turn % len(jobs) :] + jobs[: turn % len(jobs)]:
+            used_s = time.process_time()
+            rates.setdefault(name, []).append(_burst(peer, mode, 1, count))
+            cpu_us.setdefault(name, []).append((time.process_time() - used_s) / count * 1e6)
+            ours.until_filed()
+    means = {name: statistics.mean(found) for name, found in rates.items()}
+    cpu = {name: statistics.mean(found) for name, found in cpu_us.items()}
+    first, *others = means
+    bench.figures["spinning_1_per_s"] = means[first]
+    bench.figures["spinning_1_cpu_us"] = cpu[first]
+    bench.row(
+        "1 in flight, spinning client",
+        f"{means[first]:,.0f} /s",
+        "  ".join(f"{name} {means[name]:,.0f} ({means[first] / means[name]:.2f} x)" for name in others)
+        + "; client CPU "
+        + ", ".join(f"{name} {each:.0f} us" for name, each in cpu.items()),
+    )
+    bench.findings.add(
+        Table(
+            "throughput",
+            f"1 in flight, spinning client: durable sends a second, {count * _TURNS:,} each",
+            ["client", "a second", "spinning / it", "client's CPU, us a send"],
+            [[name, round(rate), round(means[first] / rate, 2), round(cpu[name])] for name, rate in means.items()],
+            f"`Client(..., spin_us={_SPIN_US})`: each wait stays awake for that long before it sleeps (decision 52).",
+        )
+    )
 
 
 def sustained_beside(bench: Bench) -> None:

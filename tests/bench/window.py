@@ -1,21 +1,26 @@
-"""Window: the page in Chromium with many messages: its first rows, one more row, a search, and what the CLI sends.
+"""Window: the page with many messages: what it asks for at first, and in Chromium its first rows, one more row, a
+search, and what the CLI sends.
 
-Rule: each time is taken in the page, until its rows are laid out. A command's time has its whole process in it, and
-beside it stands what passed after the broker had accepted the message.
+Rule: the calls are the page's own, over one connection, right after a start of the broker and again. Each time of
+the page is taken in it, until its rows are laid out. A command's time has its whole process in it, and beside it
+stands what passed after the broker had accepted the message.
 """
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from bench.findings import Table
-from maestro_clients.processes import gateway_process
+from maestro_clients.processes import broker_process, gateway_process
 from maestro_clients.protocol.new_ids import new_message_id
 from support.browser import CLOCK, Chromium
 
@@ -29,6 +34,16 @@ SESSIONS = 8
 BAR_MS = 300.0
 APPEND_BAR_MS = 8.0
 ROUNDS = 20
+# What the page asks for before its first rows, and right after them.
+CALLS = (
+    "/api/messages?limit=1",
+    "/api/messages?limit=200&counts=true",
+    "/api/sessions?active=true",
+    "/api/groups?members=true",
+    "/api/messages?session=operator&limit=200",
+    "/api/presence",
+    "/api/status",
+)
 _WORDS = ("build", "cart", "rounding", "review", "release", "fixture", "branch", "price", "border", "refund")
 _MARK_TYPED = "addEventListener('input', () => performance.mark('typed'), true)"
 _LISTEN = """async () => {
@@ -41,17 +56,20 @@ _ROWS_AT = "performance.timeOrigin + performance.getEntriesByName('rows').at(-1)
 
 def window(bench: Bench, rounds: int = ROUNDS) -> None:
     """All figures."""
-    if shutil.which("chromium") is None:
-        bench.row("the page", "not measured", "apt-get install chromium")
-        return
     names = [f"win_{number}" for number in range(SESSIONS)]
     with bench.client() as operator:
         for name in names:
             operator.start_session(name, role="orchestrator")
     fill(bench, names)
+    bench.stop()
+    bench.endpoints = broker_process.ensure(bench.data, bench.environ, autostart=True)
     url = gateway_process.start(bench.data, bench.environ, host="127.0.0.1", port=0)
     times: dict[str, list[float]] = {}
     try:
+        _first_calls(bench, url, rounds)
+        if shutil.which("chromium") is None:
+            bench.row("the page", "not measured", "apt-get install chromium")
+            return
         with Chromium() as chromium:
             opened = chromium.window(url)
             opened.page.add_init_script(CLOCK)
@@ -77,6 +95,35 @@ def window(bench: Bench, rounds: int = ROUNDS) -> None:
         rows.append([what, median, most, bar])
     title = f"The page with {bench.messages:,} messages, in Chromium"
     bench.findings.add(Table("window", title, ["what", "median, ms", "at most, ms", "bar, ms"], rows))
+
+
+def _first_calls(bench: Bench, url: str, rounds: int) -> None:
+    """One after the other, which takes longer than the page's own way, side by side."""
+    times: dict[str, list[float]] = {call: [] for call in CALLS}
+    lengths: dict[str, int] = {}
+    with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)) as connection:
+        for call in CALLS * (rounds + 1):
+            began = time.perf_counter()
+            connection.request("GET", call, headers={"X-Session-ID": "operator"})
+            answer = connection.getresponse()
+            body = answer.read()
+            times[call].append((time.perf_counter() - began) * 1_000)
+            lengths[call] = len(body)
+            if answer.status != http.client.OK:
+                raise RuntimeError(f"{call}: the gateway answered {answer.status} {json.loads(body)}")
+    cold = {call: found[0] for call, found in times.items()}
+    warm = {call: statistics.median(found[1:]) for call, found in times.items()}
+    bench.figures |= {"page_calls_cold_ms": sum(cold.values()), "page_calls_warm_ms": sum(warm.values())}
+    bench.row(
+        f"page: its first {len(CALLS)} calls, cold / warm",
+        f"{sum(cold.values()):.1f} / {sum(warm.values()):.1f} ms",
+        f"{bench.messages:,} messages stored, one call after the other; bar {BAR_MS:g}",
+    )
+    rows: list[list[Any]] = [[call, lengths[call], cold[call], warm[call]] for call in CALLS]
+    rows.append(["in all", sum(lengths.values()), sum(cold.values()), sum(warm.values())])
+    title = f"What the page asks for at first, with {bench.messages:,} messages stored"
+    text = f"Cold: right after a start of the broker and the gateway. Warm: medians of {rounds}. Bar: {BAR_MS:g} ms."
+    bench.findings.add(Table("window", title, ["call", "bytes", "cold, ms", "warm, ms"], rows, text))
 
 
 def fill(bench: Bench, names: list[str]) -> None:

@@ -171,10 +171,16 @@ class PostOffice:
     # --- its clients ---------------------------------------------------------------------------------------
 
     def client(
-        self, session: str | None = None, token: str | None = None, *, timeout_s: float = 10.0, patient: bool = False
+        self,
+        session: str | None = None,
+        token: str | None = None,
+        *,
+        timeout_s: float = 10.0,
+        patient: bool = False,
+        spin_us: int = 0,
     ) -> Client:
         """A client of a session, or of the operator; `close` closes it."""
-        client = Client(self.router(), Caller(session, token), timeout_s=timeout_s, patient=patient)
+        client = Client(self.router(), Caller(session, token), timeout_s=timeout_s, patient=patient, spin_us=spin_us)
         self._clients.append(client)
         return client
 

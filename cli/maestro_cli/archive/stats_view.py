@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 By = Literal["route", "session", "hour", "day", "code", "pair"]
 
 _INDENT = "  "
-_WHO = Column("", least=12)
 # How many rows a table of the overview has.
 _ROWS_MAX = 5
 _UNANSWERED_MAX = 3
@@ -166,7 +165,7 @@ class StatsView:
         """From whom to whom."""
         found = self._figures["routes"]
         greatest = max((route["deliveries"] for route in found), default=0)
-        columns = [_WHO._replace(title="ROUTE"), _number("MESSAGES", 2), _number("DELIVERIES"), _BAR]
+        columns = [_who("ROUTE"), _number("MESSAGES", 2), _number("DELIVERIES"), _BAR]
         rows = []
         for route in found[: most or None]:
             who = f"{self._name(route['from'])} {self._arrow()} {self._name(route['to'])}"
@@ -179,7 +178,7 @@ class StatsView:
         found = self._figures["pairs"]
         greatest = max((pair["forth"] + pair["back"] for pair in found), default=0)
         both = "⇄" if is_unicode() else "<->"
-        columns = [_WHO._replace(title="PAIR"), _number("FORTH"), _number("BACK"), _number("ANSWERS IN", 2), _BAR]
+        columns = [_who("PAIR"), _number("FORTH"), _number("BACK"), _number("ANSWERS IN", 2), _BAR]
         rows = []
         for pair in found[: most or None]:
             who = f"{self._name(pair['first'])} {both} {self._name(pair['second'])}"
@@ -198,7 +197,7 @@ class StatsView:
             answered = f"{each['answered']:,} of {each['requests']:,}"
             counts = (f"{each['sent']:,}", f"{each['received']:,}", f"{each['read']:,}", answered)
             rows.append((self._name(each["session"]), *counts, length))
-        return self._table([_WHO._replace(title="SESSION"), *numbers, _BAR], rows)
+        return self._table([_who("SESSION"), *numbers, _BAR], rows)
 
     def series(self, most: int = 0) -> list[str]:
         """The volume in each hour."""
@@ -226,7 +225,7 @@ class StatsView:
             ends = [self._name(each[end]) for end in ("from", "to") if end in each]
             who = f" {self._arrow()} ".join(ends)
             rows.append((named(each["name"]), f"{each['count']:,}", bar(each["count"], greatest), who))
-        columns = [_WHO._replace(title="REASON"), _number("COUNT"), _BAR, Column("WHOSE", 2, least=12)]
+        columns = [_who("REASON"), _number("COUNT"), _BAR, Column("WHOSE", 2, least=12)]
         return self._table(columns, rows)
 
     def _via(self, most: int = 0) -> list[str]:
@@ -239,7 +238,7 @@ class StatsView:
         return self._counts("", "", rows)
 
     def _counts(self, name: str, count: str, rows: Sequence[tuple[str, ...]]) -> list[str]:
-        return self._table([_WHO._replace(title=name), _number(count), _BAR], rows)
+        return self._table([_who(name), _number(count), _BAR], rows)
 
     def _table(self, columns: Sequence[Column], rows: Sequence[tuple[str, ...]]) -> list[str]:
         """A table, so wide that it can be indented; nothing for a head alone."""
@@ -261,6 +260,10 @@ class StatsView:
     @staticmethod
     def _arrow() -> str:
         return "→" if is_unicode() else "->"
+
+
+def _who(title: str) -> Column:
+    return Column(title, least=12)
 
 
 def _number(title: str, priority: int = 0) -> Column:

@@ -42,7 +42,9 @@ def run(
         stats = client.stats()
         names = {} if every or as_json else _names(client, stats)
     gateway = gateway_process.find(context.data)
-    stats["http"] = {"running": False} if gateway is None else {"running": True, **gateway._asdict()}
+    stats["http"] = (
+        {"running": False} if gateway is None else {"running": True, "pid": gateway.pid, "url": gateway.url}
+    )
     if as_json:
         streams.say_json(stats)
         return 0

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 
-from maestro_cli.command_table import ABOUT, GROUPS, ROOT_COMMANDS
 from maestro_cli.exit_codes import MEANINGS
 from maestro_cli.output.styles import styled
 from maestro_cli.output.tables import WIDTH, terminal_width
 from maestro_cli.output.wrapping import padded, shown_width, wrapped
+
+from .command_rows import ABOUT, GROUPS, ROOT_COMMANDS
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Everyday", ("send", "inbox", "read", "reply", "who", "log")),

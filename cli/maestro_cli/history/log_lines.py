@@ -6,8 +6,6 @@ Rule: sessions are shown by their names, and by their ids where two have the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from maestro_cli.output.render import BAR, emphasized
 from maestro_cli.output.styles import styled
 from maestro_cli.output.wrapping import fitted, is_unicode
@@ -17,6 +15,7 @@ from maestro_clients.texts.fence import behind, data_line, message_fields, named
 from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 from maestro_schemas.texts.visible_text import is_token
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

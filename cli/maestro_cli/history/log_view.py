@@ -6,9 +6,6 @@ was printed, so a restart of the broker loses and repeats nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from maestro_cli import following
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
 from maestro_cli.output.tables import terminal_width
@@ -18,7 +15,10 @@ from maestro_schemas.names import AUDIENCE_SIGIL, SYSTEM_SENDER
 
 from .log_lines import SessionNames, block, flat
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
+    from typing import Any
+
     from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import MessagesDoc, SaidMessageDoc
@@ -26,32 +26,41 @@ if TYPE_CHECKING:
 _PAGE = 200
 
 
-class LogQuery(NamedTuple):
+class LogQuery:
     """Which messages are wanted."""
 
-    # A session or a group, as it was given.
-    peer: str | None = None
-    # Whose mail it is.
-    session: str | None = None
-    box: str | None = None
-    since: int | None = None
-    # The most messages before those that follow.
-    limit: int = 20
+    def __init__(
+        self,
+        peer: str | None = None,
+        session: str | None = None,
+        box: str | None = None,
+        since: int | None = None,
+        limit: int = 20,
+    ) -> None:
+        # A session or a group, as it was given.
+        self.peer = peer
+        # Whose mail it is.
+        self.session = session
+        self.box = box
+        self.since = since
+        # The most messages before those that follow.
+        self.limit = limit
 
     def filters(self) -> dict[str, Any]:
         """The filters, as arguments of `Client.messages`."""
         return {"with_": self.peer, "session": self.session, "box": self.box, "since": self.since, "counts": True}
 
 
-class LogPage(NamedTuple):
+class LogPage:
     """What was found."""
 
-    # The oldest first.
-    messages: list[SaidMessageDoc]
-    # The LSN after which to continue.
-    cursor: int
-    # Whether there are older ones.
-    has_more: bool
+    def __init__(self, messages: list[SaidMessageDoc], cursor: int, *, has_more: bool) -> None:
+        # The oldest first.
+        self.messages = messages
+        # The LSN after which to continue.
+        self.cursor = cursor
+        # Whether there are older ones.
+        self.has_more = has_more
 
 
 class LogView:
@@ -95,7 +104,7 @@ class LogView:
             found = page["messages"] + found
             left -= len(page["messages"])
             before, has_more = page["before"], page["hasMore"]
-        return LogPage(found, cursor, has_more)
+        return LogPage(found, cursor, has_more=has_more)
 
     def _learn(self, page: MessagesDoc) -> None:
         self._names.learn(page["people"])
@@ -112,9 +121,8 @@ class LogView:
     def _resolve(self, client: AnyClient) -> None:
         """Say whom a name means: another session may have it now than before. From then on its id is meant."""
         query = self._query
-        self._query = query._replace(
-            peer=_resolved(client, query.peer, "with"), session=_resolved(client, query.session, "the mail of")
-        )
+        query.peer = _resolved(client, query.peer, "with")
+        query.session = _resolved(client, query.session, "the mail of")
 
     def _topic(self, client: AnyClient) -> str | None:
         """The session whose notices wake the log. None: an orchestrator's, the operator's and a group's log have mail
@@ -136,6 +144,8 @@ class LogView:
                     self.show(message)
                 at = page["upTo"]
             return True
+
+        from maestro_cli import following
 
         following.follow(self._context, topic, catch_up)
 

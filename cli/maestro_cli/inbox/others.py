@@ -5,8 +5,6 @@ Rule: it takes no lease and confirms nothing, so the receiver finds its inbox as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from maestro_cli import exit_codes
 from maestro_cli.context import now_ms
 from maestro_cli.output import streams
@@ -14,8 +12,10 @@ from maestro_schemas.errors import MaestroError
 
 from .page import compose, count_to_ask_for
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from maestro_cli.context import CommandContext
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from maestro_cli.history.log_lines import flat
 from maestro_cli.history.log_view import LogQuery, LogView
 from maestro_cli.output import streams
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from maestro_cli.context import CommandContext
 

@@ -5,8 +5,6 @@ Rule: pure; the document of `stats` in, lines out. What is as it should be takes
 
 from __future__ import annotations
 
-from typing import Any
-
 from maestro_cli.context import now_ms
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.byte_counts import size
@@ -16,6 +14,10 @@ from .render import duration
 from .styles import styled
 from .tables import Column, table
 from .wrapping import fitted
+
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from typing import Any
 
 _COLUMNS = (Column(""), Column("", least=16, wraps=True))
 _MAILBOXES_MAX = 3

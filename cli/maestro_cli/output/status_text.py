@@ -5,8 +5,6 @@ Rule: pure; a document in, lines out.
 
 from __future__ import annotations
 
-from typing import Any
-
 from maestro_cli.context import now_ms
 from maestro_clients.texts.ages import moment
 from maestro_clients.texts.byte_counts import size
@@ -14,6 +12,10 @@ from maestro_clients.texts.byte_counts import size
 from .render import duration, plain, table, value_shown
 from .tables import Column
 from .tables import table as columns_table
+
+TYPE_CHECKING = False  # `typing` costs more than this module
+if TYPE_CHECKING:
+    from typing import Any
 
 _GROUPS = {
     "broker": ("version", "protocol", "pid", "epoch", "startedAt", "uptimeMs", "dataDir", "runtimeDir"),

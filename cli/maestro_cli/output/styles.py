@@ -7,10 +7,10 @@ others out. Colours are those of the terminal's own theme, so that they are legi
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from .marks import STYLE, dressed
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from maestro_schemas.texts.visible_text import one_line
 
 from .styles import pieces, styled
 from .wrapping import cut, padded, shown_width, wrapped
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
@@ -24,18 +24,23 @@ _GAP = 2
 _INDENT = "  "
 
 
-class Column(NamedTuple):
+class Column:
     """A column of a table."""
 
-    title: str
-    # 0: never left out. The greatest number goes first where the terminal is narrow.
-    priority: int = 0
-    # Its cells end at the right.
-    right: bool = False
-    # A wide cell may be cut to that.
-    least: int = 8
-    # A wide cell takes several lines, and is not cut.
-    wraps: bool = False
+    __slots__ = ("least", "priority", "right", "title", "wraps")
+
+    def __init__(
+        self, title: str, priority: int = 0, *, right: bool = False, least: int = 8, wraps: bool = False
+    ) -> None:
+        self.title = title
+        # 0: never left out. The greatest number goes first where the terminal is narrow.
+        self.priority = priority
+        # Its cells end at the right.
+        self.right = right
+        # A wide cell may be cut to that.
+        self.least = least
+        # A wide cell takes several lines, and is not cut.
+        self.wraps = wraps
 
 
 def terminal_width(environ: Mapping[str, str], *, errors: bool = False) -> int | None:

@@ -6,9 +6,7 @@ styles none. No line is wider than the terminal, so what stands behind a bar nev
 
 from __future__ import annotations
 
-import re
 import sys
-import unicodedata
 
 from maestro_schemas.texts.visible_text import cleaned
 
@@ -23,7 +21,7 @@ _INDENT_MAX = 12
 _HANGING = "    "
 # What a person copies: a command of ours, with its variables or its `eval`, up to the end of the sentence or the
 # clause; and what stands between backticks.
-_COPIED = re.compile(
+_COPIED = (
     r"`[^`]+`"
     r"|(?<![\w/-])(?:[A-Z_]+=\S+ )*(?:eval \S*)?\bmaestro(?:-messaging)? [^`]*?(?=[.,;:?!)]+(?: |$)|`| \(|$)"
 )
@@ -95,8 +93,8 @@ def wrapped(line: str, width: int | None, indent: str = "", *, keeps_copied: boo
     if shown_width(line) <= width:
         return [line]
     width = max(width, 2)
-    if keeps_copied:
-        line = _COPIED.sub(lambda found: found[0].replace(" ", _JOINED), line)
+    if keeps_copied and ("`" in line or "maestro" in line):
+        line = _copied_joined(line)
     own = len(line) - len(line.lstrip(" "))
     indent = (indent + " " * min(own, _INDENT_MAX))[: width // 2]
     lines: list[str] = []
@@ -113,6 +111,13 @@ def wrapped(line: str, width: int | None, indent: str = "", *, keeps_copied: boo
         rest, begin = left, indent
 
 
+def _copied_joined(line: str) -> str:
+    """The line, with marks for the blanks in what a person copies."""
+    import re  # costs a fast command 5 ms, which only a line that is too long must pay
+
+    return re.sub(_COPIED, lambda found: found[0].replace(" ", _JOINED), line)
+
+
 def _broken(text: str, fitting: int, *, keep: int, keeps_copied: bool) -> tuple[str, str]:
     """The text in two, at a blank if one is among the characters that fit. `keep`: as many blanks at the beginning
     are none to break at."""
@@ -121,8 +126,10 @@ def _broken(text: str, fitting: int, *, keep: int, keeps_copied: bool) -> tuple[
         blank = text.rfind(" ", keep, fitting)
         if blank > keep:
             fitting = blank
-        elif keeps_copied and re.search(f"[/{_JOINED}]", word := text[keep:].lstrip(" ").partition(" ")[0]):
-            fitting = text.index(word) + len(word)
+        elif keeps_copied:
+            word = text[keep:].lstrip(" ").partition(" ")[0]
+            if "/" in word or _JOINED in word:
+                fitting = text.index(word) + len(word)
     return text[:fitting].rstrip(" "), text[fitting:].lstrip(" ")
 
 
@@ -147,6 +154,8 @@ def _columns(char: str) -> int:
     # U+FE0F makes the symbol before it a wide one; the vowels and finals of Hangul are drawn in the syllable.
     if char == _WIDE:
         return 1
+    import unicodedata  # for texts beyond ASCII alone
+
     if unicodedata.category(char) in ("Mn", "Me", "Cf") or "\u1160" <= char <= "\u11ff":
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -7,7 +7,6 @@ back. Mail that waits in an ended session's mailbox is named. It stays there, an
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from maestro_cli.output import streams
 from maestro_cli.setup.confirmation import ask
@@ -17,6 +16,7 @@ from maestro_schemas.errors import OPERATOR_MAY, MaestroError
 
 from .who_table import label
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

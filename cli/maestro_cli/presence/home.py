@@ -7,7 +7,6 @@ here. Where there is nothing yet, it is the lines to begin. It is on the fast pa
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from maestro_cli.context import CommandContext, now_ms
 from maestro_cli.output import streams
@@ -18,7 +17,10 @@ from maestro_schemas.errors import MaestroError
 
 from . import who_table
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
+    from typing import Any
+
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import SessionPresenceDoc
 

@@ -7,7 +7,6 @@ where the terminal is narrow. A directory is cut in its middle: its end says mos
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from maestro_cli.output.styles import styled
 from maestro_cli.output.tables import Column, table
@@ -15,15 +14,16 @@ from maestro_clients.texts.ages import age
 from maestro_clients.texts.fence import named
 from maestro_clients.texts.presence_words import brief
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from maestro_schemas.documents import SessionDoc
 
 # Where a column must be cut to less than this, it is left out.
+_STATE_LEAST = 16
+# Those behind the name and the state.
 _COLUMNS = (
-    Column("NAME"),
-    Column("STATE", 1, least=16),
     Column("NEW", 2, right=True),
     Column("DIRECTORY", 3, least=60),
     Column("AGENT", 4, least=11),
@@ -65,8 +65,8 @@ def lines(
         for session in sessions
     ]
     # Where there is room for it, a state is whole: it says what a session waits for.
-    state = _COLUMNS[1]._replace(least=max(_COLUMNS[1].least, (width or 0) * 2 // 5))
-    return table((_COLUMNS[0], state, *_COLUMNS[2:]), rows, width) if rows else []
+    state = Column("STATE", 1, least=max(_STATE_LEAST, (width or 0) * 2 // 5))
+    return table((Column("NAME"), state, *_COLUMNS), rows, width) if rows else []
 
 
 def label(session: SessionDoc) -> str:

@@ -5,8 +5,6 @@ Rule: pure; lines in, lines out. Words of the states are those of `maestro_clien
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from maestro_cli.output import tables
 from maestro_cli.output.styles import styled
 from maestro_cli.output.tables import Column
@@ -15,8 +13,10 @@ from maestro_clients.texts.ages import aged
 from maestro_clients.texts.fence import named
 from maestro_clients.texts.presence_words import since, state, wanted
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from typing import Any
 
     from maestro_schemas.documents import SessionPresenceDoc
 

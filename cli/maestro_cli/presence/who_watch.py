@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from maestro_cli import following
 from maestro_cli.context import now_ms
@@ -19,7 +18,10 @@ from maestro_schemas.errors import MaestroError
 
 from . import who_table
 
+TYPE_CHECKING = False  # `typing` costs more than this module
 if TYPE_CHECKING:
+    from typing import Any
+
     from maestro_cli.context import CommandContext
     from maestro_clients.one_shot_client import AnyClient
     from maestro_schemas.documents import EventDoc, SessionPresenceDoc

@@ -78,7 +78,7 @@ def ensure(context: CommandContext, request: GatewayRequest) -> RunningGateway |
         streams.note(f"  next: {streams.step(error)}")
         return None
     found = gateway_process.find(context.data)
-    return found._replace(url=url) if found is not None else None
+    return gateway_process.RunningGateway(found.pid, url) if found is not None else None
 
 
 def start_attached(context: CommandContext, request: GatewayRequest) -> None:

@@ -47,10 +47,10 @@ class ChannelDriver:
         if self._transport is not None:
             self._transport.send(frames)
 
-    def _receive(self, connected: transport.Transport, wait_s: float) -> None:
-        """Receive what has arrived, after a wait for the first message."""
+    def _receive(self, connected: transport.Transport, wait_s: float, spin_s: float = 0.0) -> None:
+        """Receive what has arrived, after a wait for the first message; the first `spin_s` of it awake."""
         try:
-            messages = connected.receive(wait_s)
+            messages = connected.receive(wait_s, spin_s)
             if messages:
                 self._core.receive(messages, time.monotonic())
             elif (refused := connected.refused()) is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from maestro_clients.channel.core import body_of
 from maestro_clients.protocol.codec import decode
+from maestro_schemas.errors import MaestroError
 
 from .core import ChannelCore
 from .driver import ChannelDriver
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from maestro_clients.channel.core import Reply
-    from maestro_schemas.errors import MaestroError
 
 # Longer waits are cut into these, so that a signal's handler or another thread's `close` takes effect soon.
 _SLICE_S = 0.1
@@ -29,11 +29,20 @@ _HELD_BACK_S = 0.005
 
 
 class SyncChannel(ChannelDriver):
-    """Requests to the broker at `address`, and their replies by id."""
+    """Requests to the broker at `address`, and their replies by id.
 
-    def __init__(self, address: str, *, patient: bool = False) -> None:
+    `spin_us`: how long the first wait after each request stays awake. Raises MaestroError INVALID above
+    limits.SPIN_US_MAX.
+    """
+
+    def __init__(self, address: str, *, patient: bool = False, spin_us: int = 0) -> None:
         super().__init__(address, patient=patient)
         self._pid = os.getpid()
+        if spin_us:
+            _check_spin(spin_us)
+        self._spin_s = spin_us / 1_000_000
+        # Of the wait to come. A reply that is late after one spin is waited for asleep.
+        self._spin_left_s = 0.0
 
     @property
     def socket(self) -> Any:
@@ -70,6 +79,7 @@ class SyncChannel(ChannelDriver):
             self._connect()
         request_id, frames = self._core.request(command, body, time.monotonic(), timeout_s)
         self._send(frames)
+        self._spin_left_s = self._spin_s
         return request_id
 
     def post_all(self, command: str, bodies: Sequence[bytes], timeout_s: float) -> list[bytes]:
@@ -81,6 +91,7 @@ class SyncChannel(ChannelDriver):
         requests = [self._core.request(command, body, now_s, timeout_s) for body in bodies]
         if self._transport is not None:
             self._transport.send_all([frames for _, frames in requests])
+        self._spin_left_s = self._spin_s
         return [request_id for request_id, _ in requests]
 
     def take(self, request_id: bytes) -> dict[str, Any] | None:
@@ -153,5 +164,19 @@ class SyncChannel(ChannelDriver):
         if self._transport is None:
             time.sleep(min(wait_s, self._core.reconnect_after_s))
         else:
-            self._receive(self._transport, min(wait_s, _SLICE_S))
+            spin_s, self._spin_left_s = self._spin_left_s, 0.0
+            self._receive(self._transport, min(wait_s, _SLICE_S), spin_s)
         self._tend(time.monotonic())
+
+
+def _check_spin(spin_us: int) -> None:
+    from maestro_schemas.limits import SPIN_US_MAX
+
+    if not 0 <= spin_us <= SPIN_US_MAX:
+        raise MaestroError(
+            "INVALID",
+            f"spin_us is {spin_us:,}, and it may be 0 to {SPIN_US_MAX:,}",
+            "300 is longer than most brokers take for one send; 0 sleeps at once.",
+            limit=SPIN_US_MAX,
+            actual=spin_us,
+        )

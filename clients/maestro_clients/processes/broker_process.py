@@ -123,14 +123,15 @@ def connect(
     autostart: bool,
     timeout_s: float = 10.0,
     call_timeout_s: float = 10.0,
+    spin_us: int = 0,
 ) -> Client:
     """A connected client of the broker, which is started if need be; `client.address` is the broker's.
 
     The client's own connection tests whether the broker is alive, so that there is one connection. `timeout_s`: for
-    the start. `call_timeout_s`: the client's, for each call. `caller`: default the environment's session. Raises as
-    `ensure`.
+    the start. `call_timeout_s`, `spin_us`: the client's, for each call. `caller`: default the environment's session.
+    Raises as `ensure`, and as `Client`.
     """
-    opening = _Opening(environ, caller, call_timeout_s)
+    opening = _Opening(environ, caller, call_timeout_s, spin_us)
     client: Client | None = None
     try:
         _ensure(data, environ, opening.answers, autostart=autostart, timeout_s=timeout_s, settings={}, tcp=None)
@@ -161,16 +162,23 @@ def connect_if_running(
 class _Opening:
     """Tests whether a broker is alive by opening a client to it, and keeps the last client that opened."""
 
-    def __init__(self, environ: Mapping[str, str], caller: Caller | None, timeout_s: float) -> None:
+    def __init__(self, environ: Mapping[str, str], caller: Caller | None, timeout_s: float, spin_us: int = 0) -> None:
         self._caller = Caller.from_environ(environ) if caller is None else caller
         self._timeout_s = timeout_s
+        self._spin_us = spin_us
         self._client: Client | None = None
 
     def answers(self, named: Endpoints) -> bool:
         from maestro_clients.client import Client
 
         self.close()
-        self._client = Client(named.router, self._caller, timeout_s=self._timeout_s, retry_within_s=_RETRY_WITHIN_S)
+        self._client = Client(
+            named.router,
+            self._caller,
+            timeout_s=self._timeout_s,
+            retry_within_s=_RETRY_WITHIN_S,
+            spin_us=self._spin_us,
+        )
         return self._client.open()
 
     def opened(self) -> Client:

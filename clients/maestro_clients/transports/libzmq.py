@@ -150,7 +150,7 @@ class LibzmqTransport:
         for frames in messages:
             send(self.socket, frames)
 
-    def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
+    def receive(self, wait_s: float, spin_s: float = 0.0) -> Sequence[Sequence[bytes]]:  # noqa: ARG002 - see Transport
         # Rounded up: a wait that ended a fraction too early would be followed by a busy loop until the deadline.
         wait_ms = int(wait_s * 1000) + 1 if wait_s > 0 else 0
         if wait_ms != self._wait_ms:

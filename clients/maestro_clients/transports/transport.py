@@ -44,8 +44,9 @@ class Transport(Protocol):
     def send_all(self, messages: Sequence[Frames]) -> None:
         """As `send` of each message in order, by one system call where that is possible."""
 
-    def receive(self, wait_s: float) -> Sequence[Sequence[bytes]]:
-        """The messages that have arrived, after a wait of at most `wait_s` for the first; often none.
+    def receive(self, wait_s: float, spin_s: float = 0.0) -> Sequence[Sequence[bytes]]:
+        """The messages that have arrived, after a wait of at most `wait_s` for the first; often none. The first
+        `spin_s` of the wait are awake; not over libzmq, whose thread sleeps in any case.
 
         Raises unix.ConnectionLostError where the connection is over, MaestroError UNSUPPORTED_PROTOCOL where the peer
         is no broker.

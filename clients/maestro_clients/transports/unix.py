@@ -11,6 +11,7 @@ from __future__ import annotations
 # `socket` wraps this module in enums, which costs every command 5 ms.
 import _socket
 import select
+import time
 from typing import TYPE_CHECKING
 
 from maestro_runtime import ownership
@@ -105,8 +106,8 @@ class UnixTransport:
         else:
             self._early.append(data)
 
-    def receive(self, wait_s: float) -> list[list[bytes]]:
-        if wait_s > 0:
+    def receive(self, wait_s: float, spin_s: float = 0.0) -> list[list[bytes]]:
+        if wait_s > 0 and not (spin_s and self._spin(min(wait_s, spin_s))):
             # Rounded up: a wait that ended a fraction too early would be followed by a busy loop until the deadline.
             self._poller.poll(int(wait_s * 1000) + 1)
         if self._unsent:
@@ -135,6 +136,15 @@ class UnixTransport:
             self._write(answers)
         messages, wire.messages = wire.messages, []
         return messages
+
+    def _spin(self, spin_s: float) -> bool:
+        """Ask the kernel again and again, without sleeping; whether the socket became ready within the time."""
+        until_s = time.monotonic() + spin_s
+        poll = self._poller.poll
+        while not poll(0):
+            if time.monotonic() >= until_s:
+                return False
+        return True
 
     def _write(self, data: bytes) -> None:
         """Send as much as the socket takes now; the rest waits in `_unsent`."""

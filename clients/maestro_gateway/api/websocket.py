@@ -32,7 +32,7 @@ from maestro_schemas.names import OPERATOR
 from maestro_schemas.texts import json_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Iterable
 
     from starlette.websockets import WebSocket
 
@@ -302,8 +302,7 @@ class WebSocketConnection:
 
     async def _accept(self) -> None:
         self._is_accepted = True
-        with _closed_by_server():
-            await self._socket.accept()
+        await _served(self._socket.accept())
 
     async def _next_frame(self) -> str | bytes:
         message = await self._socket.receive()
@@ -316,8 +315,7 @@ class WebSocketConnection:
         await self._send(json_bytes.encode(body).decode())
 
     async def _send(self, text: str) -> None:
-        with _closed_by_server():
-            await self._socket.send_text(text)
+        await _served(self._socket.send_text(text))
 
     def _end(self, error: MaestroError) -> None:
         if not self._ended.done():
@@ -328,15 +326,13 @@ class WebSocketConnection:
             await self._accept()
         await self._answer(_error_frame(error))
         code = CLOSE_CODES.get(error.code, _REFUSED_IDENTITY if error.status == _UNAUTHORISED else _FAULT)
-        with _closed_by_server():
-            await self._socket.close(code, _reason(error))
+        await _served(self._socket.close(code, _reason(error)))
 
 
-@contextlib.contextmanager
-def _closed_by_server() -> Iterator[None]:
+async def _served(call: Awaitable[None]) -> None:
     """uvicorn raises RuntimeError for a connection that it has closed itself: no pong came, or it stops."""
     try:
-        yield
+        await call
     except RuntimeError:
         raise WebSocketDisconnect from None
 

@@ -103,13 +103,13 @@ class Subscription:
         return self._item(views, tuple(self.principal.reads(view.event) for view in views))
 
     def _item(self, views: Record, whole: tuple[bool, ...]) -> FeedItem | None:
-        found: list[Frame] = []
+        found: tuple[Frame, ...] = ()
+        directory = self._feed.directory
         for view, is_whole in zip(views, whole, strict=True):
-            chosen = view.chosen(self.choice, self._feed.directory)
+            chosen = view.chosen(self.choice, directory)
             if chosen:
-                frames = view.frames(self._feed.directory, self.form, whole=is_whole)
-                found += [frame for number in chosen if (frame := frames[number]) is not None]
-        return FeedItem(views[0].event.lsn, tuple(found)) if found else None
+                found += view.selected(chosen, directory, self.form, whole=is_whole)
+        return FeedItem(views[0].event.lsn, found) if found else None
 
     def offer(self, record: Record) -> None:
         """Queue a record's events, if they are live and this client gets some of them."""
@@ -117,20 +117,22 @@ class Subscription:
             return
         if record[0].is_recorded and record[0].event.lsn <= self._live_from:
             return
-        views = tuple(
-            view
-            for view in record
-            if view.chosen(self.choice, self._feed.directory) and self.principal.sees(view.event)
-        )
+        choice, principal, directory = self.choice, self.principal, self._feed.directory
+        views: Record = ()
+        frame_count = 0
+        for view in record:
+            chosen = view.chosen(choice, directory)
+            if chosen and principal.sees(view.event):
+                views += (view,)
+                frame_count += len(chosen)
         if not views:
             return
-        frame_count = sum(len(view.chosen(self.choice, self._feed.directory)) for view in views)
         self._frames_waiting += frame_count
         if self._frames_waiting > QUEUE_MAX:
             # The client would get the queued events much too late, and can get all of them by resuming.
             self.end(_slow())
             return
-        self._queue.append(_Queued(views, tuple(self.principal.reads(view.event) for view in views), frame_count))
+        self._queue.append(_Queued(views, tuple([principal.reads(view.event) for view in views]), frame_count))
         self._is_filled.set()
 
     def end(self, why: MaestroError) -> None:

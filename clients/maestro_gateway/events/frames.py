@@ -26,7 +26,7 @@ from maestro_schemas.texts import json_bytes
 from .session_shape import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from maestro_gateway.broker_link import BrokerLink
     from maestro_schemas.documents import EventDoc, MessageDoc, SessionDoc
@@ -81,22 +81,47 @@ class EventView:
         self.message: MessageDoc | None = None
         self._doc = doc
         self._frames: dict[tuple[Form, bool], tuple[Frame | None, ...]] = {}
+        # What many clients ask for alike is found once: names by the sessions that a client chose, and their frames.
+        self._all = tuple(range(len(self.names)))
+        self._chosen: dict[frozenset[str], tuple[int, ...]] = {}
+        self._selected: dict[tuple[tuple[int, ...], Form, bool], tuple[Frame, ...]] = {}
 
-    def chosen(self, choice: Choice | None, directory: Directory) -> Sequence[int]:
+    def chosen(self, choice: Choice | None, directory: Directory) -> tuple[int, ...]:
         """The numbers of the names for a client that chose these sessions (None: all sessions).
 
         Of each fact these are the names about a chosen session. Where there is none, but a chosen session is a party
         of the event (the sender of a message that was read), these are all names.
         """
+        if choice is None:
+            return self._all
+        if choice.project is not None:  # a session's project may be learnt later
+            return self._find(choice, directory)
+        found = self._chosen.get(choice.sessions)
+        if found is None:
+            found = self._chosen[choice.sessions] = self._find(choice, directory)
+        return found
+
+    def _find(self, choice: Choice, directory: Directory) -> tuple[int, ...]:
         event = self.event
-        if choice is None or (choice.project is not None and choice.project == event.project_id):
-            return range(len(self.names))
+        if choice.project is not None and choice.project == event.project_id:
+            return self._all
         is_party = any(choice.has(party, directory) for party in event.parties())
         found: list[int] = []
         for fact in self._facts:
             found += [number for number in fact if choice.has(self.about[number], directory)] or (
                 fact if is_party else ()
             )
+        return tuple(found)
+
+    def selected(
+        self, chosen: tuple[int, ...], directory: Directory, form: Form, *, whole: bool
+    ) -> tuple[Frame, ...]:
+        """The frames of these names that there are."""
+        key = (chosen, form, whole and self.message is not None)
+        found = self._selected.get(key)
+        if found is None:
+            frames = self.frames(directory, form, whole=whole)
+            found = self._selected[key] = tuple(frame for n in chosen if (frame := frames[n]) is not None)
         return found
 
     def frames(self, directory: Directory, form: Form, *, whole: bool) -> tuple[Frame | None, ...]:

@@ -110,7 +110,8 @@ def clean(text: str) -> str:
 def one_line(text: object) -> str:
     """A short text for one line of a view: a hidden character, a tab and the end of a line are each shown as `?`."""
     line = str(text)
-    if line.isascii() and line.isprintable():
+    # What is printable has no tab and no end of a line.
+    if line.isprintable() and is_visible(line):
         return line
     return _compiled(rf"{_PATTERN}|[\t\n\u2028\u2029]").sub(_marked, line)
 

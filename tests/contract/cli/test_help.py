@@ -10,14 +10,15 @@ import sys
 
 import pytest
 
-from maestro_cli import command_table, exit_codes
+from maestro_cli import exit_codes
+from maestro_cli.help import command_rows
 from maestro_schemas import DATA_FORMAT_VERSION, PROTOCOL_VERSION, __version__
 from maestro_schemas.errors import CODES, MaestroError
 
 COMMANDS: list[tuple[str, ...]] = [
     (),
-    *[(group.name,) for group in command_table.GROUPS],
-    *[path for path, _ in command_table.every_command()],
+    *[(group.name,) for group in command_rows.GROUPS],
+    *[path for path, _ in command_rows.every_command()],
 ]
 
 

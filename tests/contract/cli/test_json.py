@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import pytest
 
-from maestro_cli.command_table import every_command
+from maestro_cli.help.command_rows import every_command
 from maestro_cli.shapes import shape_writer
 from maestro_cli.shapes.by_command import SHAPES, WITHOUT_JSON
 from maestro_runtime import process_identity

@@ -56,7 +56,9 @@ def test_it_starts_what_is_missing_and_opens_the_address(shell: Shell, opener: P
     assert opener.read_text().splitlines() == [f"{running.url}/ui/"]
     # Again it takes the same gateway.
     assert shell.done("ui").out == f"The page is open in your browser: {running.url}/ui/\n"
-    assert gateway_process.find(shell.data) == running
+    again = gateway_process.find(shell.data)
+    assert again is not None
+    assert (again.pid, again.url) == (running.pid, running.url)
 
 
 def test_without_a_browser_it_says_the_address(shell: Shell, opener: Path) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from maestro_cli import command_table, exit_codes
+from maestro_cli import exit_codes
+from maestro_cli.help import command_rows
 from maestro_cli.hooks.agents import AGENTS
 from maestro_schemas import http_limits, limits
 
@@ -32,7 +33,7 @@ README = read("README.md")
 COMMANDS = read("docs", "guide", "commands.md")
 SETTINGS = read("docs", "guide", "settings.md")
 DEVELOPMENT = read("docs", "development.md")
-GROUPS = {group.name for group in command_table.GROUPS}
+GROUPS = {group.name for group in command_rows.GROUPS}
 PAGES = ("README.md", os.path.join("docs", "development.md"))
 
 
@@ -86,7 +87,7 @@ def test_each_command_exists_and_has_the_options_shown(call: list[str]) -> None:
 
 def test_each_command_has_its_row_in_the_reference() -> None:
     documented = {tuple(words_of(call)) for call in rows()}
-    assert {words for words, _ in command_table.every_command()} <= documented
+    assert {words for words, _ in command_rows.every_command()} <= documented
 
 
 def test_the_first_two_commands_are_complete() -> None:

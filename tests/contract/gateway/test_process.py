@@ -67,4 +67,6 @@ def test_a_second_one_is_refused(open_office: PostOffice) -> None:
         with pytest.raises(MaestroError) as refusal:
             Gateway(open_office).start()
         assert refusal.value.code == "DATA_DIR_LOCKED"
-        assert gateway_process.find(open_office.data) == (first.pid, first.url), "it has taken nothing away"
+        found = gateway_process.find(open_office.data)
+        assert found is not None
+        assert (found.pid, found.url) == (first.pid, first.url), "it has taken nothing away"

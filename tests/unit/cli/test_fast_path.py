@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestro_cli import command_table, fast_path, fast_table, fast_table_writer
+from maestro_cli.help import command_rows
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def test_the_table_is_what_the_declarations_say() -> None:
 
 
 def test_every_command_but_the_hooks_own_is_in_the_table() -> None:
-    paths = {path for path, _ in command_table.every_command()}
+    paths = {path for path, _ in command_rows.every_command()}
     assert paths - fast_table.COMMANDS.keys() == {("hooks", "run")}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from maestro_cli.command_table import GROUPS, ROOT_COMMANDS
 from maestro_cli.help import help_text, root_help
+from maestro_cli.help.command_rows import GROUPS, ROOT_COMMANDS
 
 
 @pytest.mark.parametrize("row", [*ROOT_COMMANDS, *GROUPS], ids=lambda row: row.name)

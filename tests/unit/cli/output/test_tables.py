@@ -22,7 +22,11 @@ _CELLS = st.text(st.sampled_from("ab c漢e\u0301👩\u200d❤\ufe0f\n\t\x1b[1m")
 def _tables(draw: st.DrawFn) -> tuple[list[Column], list[list[str]]]:
     columns = [
         Column(
-            f"T{number}", draw(st.integers(0, 4)), draw(st.booleans()), draw(st.integers(2, 20)), draw(st.booleans())
+            f"T{number}",
+            draw(st.integers(0, 4)),
+            right=draw(st.booleans()),
+            least=draw(st.integers(2, 20)),
+            wraps=draw(st.booleans()),
         )
         for number in range(draw(st.integers(1, 8)))
     ]

@@ -25,11 +25,3 @@ def test_an_option_and_its_opposite(words: str, message: str) -> None:
     with pytest.raises(CycloptsError) as caught:
         build(tokens).parse_args(tokens, exit_on_error=False, print_error=False)
     assert explained(caught.value).message == message
-
-
-@pytest.mark.parametrize("words", [[], ["session"]])
-def test_the_compatible_names_come_after_ours(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    build(words)([*words, "--help"], result_action="return_value")
-    ours, theirs = capsys.readouterr().out.split("Compatible names:\n")
-    assert "Compatible name" not in ours
-    assert "Compatible name" in theirs

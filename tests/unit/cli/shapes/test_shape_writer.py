@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jsonschema
 
-from maestro_cli.command_table import every_command
+from maestro_cli.help.command_rows import every_command
 from maestro_cli.shapes import shape_writer
 from maestro_cli.shapes.by_command import SHAPES, WITHOUT_JSON
 

@@ -115,6 +115,8 @@ class SessionRegistry:
         self._ended: dict[str, list[tuple[int, str]]] = {}
         # When each session was started, and its id, in that order: all sessions (None), the active, and the ended.
         self._orders: dict[bool | None, list[tuple[int, str]]] = {None: [], True: [], False: []}
+        # The active ones in the same order, by what an audience names them by: see `_kinds`.
+        self._among: dict[tuple[str, str], list[tuple[int, str]]] = {}
         # The session that each mark belongs to, with those of known senders that are no sessions any more.
         self._by_mark: dict[str, str] = {mark_of(name): name for name in (SYSTEM_SENDER, OPERATOR)}
         # Unknown addresses with the suggestion for each. A suggestion takes 0.3 ms among 200 sessions, so a batch of
@@ -218,6 +220,10 @@ class SessionRegistry:
             if other.session.id == text or (other.session.name is not None and likeness(other.session.name) == alike)
         ]
 
+    def among(self, kind: str, value: str) -> Iterator[SessionState]:
+        """The active sessions of this `project`, `role` or `parent`, in the order of their start."""
+        return (self._by_id[session_id] for _, session_id in self._among.get((kind, value), ()))
+
     def page(self, after: tuple[int, str] | None, *, active: bool | None) -> Iterator[SessionState]:
         """The sessions in the order of their start, from the one after `after` on. False as `active` leaves the
         active ones out, True the ended ones."""
@@ -309,6 +315,8 @@ class SessionRegistry:
                 self._former.pop(name, None)
             for alike in _likenesses(session):
                 self._alike.setdefault(alike, {})[session.id] = None
+            for kind in _kinds(session):
+                insort(self._among.setdefault(kind, []), started)
         elif name is not None:
             insort(self._ended.setdefault(name, []), (session.completed_at or 0, session.id))
 
@@ -326,6 +334,10 @@ class SessionRegistry:
                 _forget(self._by_name, name, session.id)
             for alike in _likenesses(session):
                 _forget(self._alike, alike, session.id)
+            for kind in _kinds(session):
+                _take_out(self._among[kind], started)
+                if not self._among[kind]:
+                    del self._among[kind]
         elif name is not None:
             ended = self._ended[name]
             _take_out(ended, (session.completed_at or 0, session.id))
@@ -335,6 +347,10 @@ class SessionRegistry:
 
 def _likenesses(session: Session) -> set[str]:
     return {likeness(text) for text in (session.id, session.name) if text is not None}
+
+
+def _kinds(session: Session) -> tuple[tuple[str, str], ...]:
+    return ("project", session.project_id), ("role", session.role), ("parent", session.parent_session_id or "")
 
 
 def _take_out(order: list[tuple[int, str]], item: tuple[int, str]) -> None:

@@ -18,7 +18,7 @@ from maestro_schemas.texts.near_words import guess
 from maestro_schemas.texts.visible_text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from maestro_broker.core.model.session_registry import SessionState
     from maestro_broker.core.model.state import State
@@ -56,8 +56,6 @@ class Expansion(Struct, gc=False):
     sender: Session
     # By address.
     known: dict[str, list[SessionState]] = {}
-    # The active sessions by project, once an address has named one.
-    projects: dict[str, list[SessionState]] | None = None
 
     def members(self, address: str) -> list[SessionState]:
         """The sessions that `address` means, in the order of their start, of a group in that of their joining.
@@ -70,7 +68,7 @@ class Expansion(Struct, gc=False):
             if not is_word(address):
                 found = _group(state, sender, address)
             elif _word_of(address) == _PROJECT:
-                found = self._of_project(_project(sender, address))
+                found = state.sessions.among("project", _project(sender, address))
             else:
                 found = _word(state, sender, address)
             known = self.known[address] = [
@@ -78,17 +76,10 @@ class Expansion(Struct, gc=False):
             ]
         return known
 
-    def _of_project(self, project: str) -> Iterable[SessionState]:
-        if self.projects is None:
-            self.projects = {}
-            for each in self.state.sessions.page(None, active=True):
-                self.projects.setdefault(each.session.project_id, []).append(each)
-        return self.projects.get(project, ())
-
 
 def _word(state: State, sender: Session, address: str) -> Iterable[SessionState]:
     word, separator, project = address[1:].partition(":")
-    active = state.sessions.page(None, active=True)
+    sessions = state.sessions
     if separator:
         raise MaestroError("INVALID", f"{_shown(address)} names a project", f"Use @project:{one_line(project)[:64]}.")
     match word:
@@ -99,15 +90,15 @@ def _word(state: State, sender: Session, address: str) -> Iterable[SessionState]
                     f"worker {sender.id} may not write to @all",
                     "A worker writes to @workers and @project (its own), to @orchestrators and to its groups.",
                 )
-            return active
+            return sessions.page(None, active=True)
         case "workers":
-            own: Callable[[Session], bool] = (
-                _is_any if sender.role == "orchestrator" else lambda each: each.project_id == sender.project_id
-            )
-            return (each for each in active if each.session.role == "worker" and own(each.session))
+            if sender.role == "orchestrator":
+                return sessions.among("role", "worker")
+            own = sessions.among("project", sender.project_id)
+            return (each for each in own if each.session.role == "worker")
         case "orchestrators":
-            return (each for each in active if each.session.role == "orchestrator")
-    return (each for each in active if each.session.parent_session_id == sender.id)
+            return sessions.among("role", "orchestrator")
+    return sessions.among("parent", sender.id)
 
 
 def _project(sender: Session, address: str) -> str:
@@ -156,10 +147,6 @@ def no_group(address: str, groups: dict[str, Group]) -> MaestroError:
 
 def _word_of(address: str) -> str:
     return address[1:].partition(":")[0]
-
-
-def _is_any(_session: Session) -> bool:
-    return True
 
 
 def _shown(address: str) -> str:

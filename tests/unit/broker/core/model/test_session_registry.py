@@ -202,3 +202,29 @@ def test_the_bytes_of_a_session_follow_its_changes() -> None:
     before = registry.by_id("a").reply_bytes
     registry.put(StoredSession(session=replace(session, cwd="x" * 1_000)))
     assert registry.by_id("a").reply_bytes - before >= 1_000
+
+
+def test_the_sessions_of_an_audience_follow_every_change() -> None:
+    """By project, role and parent: in the order of their start, the active ones alone."""
+    registry = registry_of("one", "two", "three")
+
+    def among(kind: str, value: str) -> list[str]:
+        return [found.session.id for found in registry.among(kind, value)]
+
+    def change(session_id: str, **fields: object) -> None:
+        found = registry.by_id(session_id)
+        registry.put(found.stored(replace(found.session, **fields)))
+
+    project, role = registry.by_id("s0").session.project_id, registry.by_id("s0").session.role
+    assert among("project", project) == among("role", role) == ["s0", "s1", "s2"]
+    change("s1", project_id="other", parent_session_id="s0")
+    assert (among("project", project), among("project", "other")) == (["s0", "s2"], ["s1"])
+    assert among("parent", "s0") == ["s1"]
+    change("s1", status="completed")
+    assert among("project", "other") == among("parent", "s0") == []
+    assert among("role", role) == ["s0", "s2"]
+    change("s1", status="idle", project_id=project)
+    assert among("project", project) == ["s0", "s1", "s2"]
+    registry.drop("s0")
+    assert among("project", project) == among("role", role) == ["s1", "s2"]
+    assert among("project", "absent") == []

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
     from maestro_schemas.errors import MaestroError
 
 _HOOK = ["hooks", "run"]
+# The new objects before the first search for unused cycles. The interpreter's 700 make four to six searches in an
+# everyday command, 1 to 1.6 ms of it, which find nothing. One that runs for long still has them.
+_OBJECTS_BEFORE_SEARCH = 20_000
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     tokens = list(sys.argv[1:] if argv is None else argv)
+    import gc
+
+    gc.set_threshold(_OBJECTS_BEFORE_SEARCH)
     from .output import streams
 
     streams.prepare()
@@ -117,16 +123,18 @@ def _run(tokens: list[str]) -> int:
 
 def _run_by_cyclopts(tokens: list[str]) -> int:
     from . import exit_codes, version_text
-    from .help import command_help
     from .output import streams
 
     words = _for_cyclopts(tokens)
     answer = version_text.asked_for(tokens)
-    answer = command_help.asked_for(tokens, words) if answer is None else answer
-    if answer is not None:
-        streams.say(answer)
-        return exit_codes.DONE
-    return _called(tokens, words)
+    if answer is None:
+        from .help import command_help
+
+        answer = command_help.asked_for(tokens, words)
+    if answer is None:
+        return _called(tokens, words)
+    streams.say(answer)
+    return exit_codes.DONE
 
 
 def _called(tokens: list[str], words: list[str]) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING
 
 from maestro_schemas import DATA_FORMAT_VERSION, PROTOCOL_VERSION, __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,6 +25,8 @@ def asked_for(tokens: Sequence[str]) -> str | None:
             "protocol": PROTOCOL_VERSION,
             "dataFormat": DATA_FORMAT_VERSION,
         }
-        return json.dumps(found)
+        from maestro_clients.texts import json_text
+
+        return json_text.line(found, ascii_only=True)
     more = [f"Python {python}", f"protocol {PROTOCOL_VERSION}", f"data format {DATA_FORMAT_VERSION}"]
     return "\n".join([f"maestro {__version__}", *(more if len(tokens) > 1 else [])])

@@ -322,7 +322,7 @@ def sustained(bench: Bench) -> None:
 
 def commands(bench: Bench) -> None:
     """Everyday commands, as whole processes."""
-    bench.figures |= whole_commands(bench.environ, bench.client, bench.row)
+    bench.figures |= whole_commands(bench)
 
 
 # In this order: what needs a quiet disk, then what makes many files, and near the end what deletes many of them: ext4

@@ -27,8 +27,20 @@ if TYPE_CHECKING:
     Work = Callable[[PostOffice], dict[str, Any]]
 
 # The calls that change the disk or make it durable. Opening is left out: the start opens more files than any work.
-CALLS = ("pwrite64", "write", "fdatasync", "fsync", "syncfs", "link", "rename", "symlink", "unlink", "mkdir")
-_ALSO_ON_SOME_MACHINES = ("linkat", "renameat", "renameat2", "symlinkat", "unlinkat", "mkdirat")
+CALLS = (
+    "pwrite64",
+    "write",
+    "fdatasync",
+    "fsync",
+    "syncfs",
+    "link",
+    "linkat",
+    "rename",
+    "symlinkat",
+    "unlink",
+    "mkdir",
+)
+_ALSO_ON_SOME_MACHINES = ("renameat", "renameat2", "symlink", "unlinkat", "mkdirat")
 _END = "exit_group"
 
 

@@ -35,10 +35,12 @@ FAULTS = [
     ("fdatasync", "EIO", False),
     ("fsync", "EIO", False),
     ("rename", "EIO", False),
-    ("symlink", "EIO", False),
+    ("linkat", "EIO", False),
+    ("symlinkat", "EIO", False),
     ("pwrite64", "ENOSPC", True),
     ("openat", "ENOSPC", True),
     ("rename", "ENOSPC", True),
+    ("linkat", "ENOSPC", True),
 ]
 
 

@@ -29,7 +29,19 @@ if TYPE_CHECKING:
 
     Step = Callable[[Client], object]
 
-CALLS = ("pwrite64", "fdatasync", "fsync", "syncfs", "write", "rename", "symlink", "unlink", "mkdir", "rmdir")
+CALLS = (
+    "pwrite64",
+    "fdatasync",
+    "fsync",
+    "syncfs",
+    "write",
+    "rename",
+    "linkat",
+    "symlinkat",
+    "unlink",
+    "mkdir",
+    "rmdir",
+)
 
 
 def _to_group(client: Client, key: str) -> None:

@@ -20,7 +20,7 @@ from support.post_office import eventually
 if TYPE_CHECKING:
     from support.post_office import PostOffice
 
-CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "symlink", "unlink", "openat")
+CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "linkat", "symlinkat", "unlink", "openat")
 # The smallest segment size, so that the journal begins a new segment and deletes an old one within a second.
 SEGMENT_BYTES = 1 << 16
 LIFE_S = 0.6

@@ -6,7 +6,9 @@ a bare interpreter has not.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ _ALLOWED = frozenset(
         "__future__",
         "_socket",
         "errno",
+        "gc",
         "maestro_cli.commands.inbox",
         "maestro_cli.commands.send",
         "maestro_cli.context",
@@ -80,25 +83,34 @@ ALLOWED = _with_packages(_ALLOWED)
 ALLOWED_WITH_MAIL = _with_packages(_ALLOWED_WITH_MAIL)
 
 
-def run_and_loaded(shell: Shell, *arguments: str) -> tuple[Ran, frozenset[str]]:
-    """A command, and what it had imported at its end."""
-    with tempfile.NamedTemporaryFile("r", dir=shell.root) as report:
+def run_and_loaded(shell: Shell, *arguments: str, on_terminal: bool = False) -> tuple[Ran, frozenset[str]]:
+    """A command, and what it had imported at its end. `on_terminal`: its standard output is a pseudo-terminal, and
+    what it prints there is not kept."""
+    with tempfile.NamedTemporaryFile("r", dir=shell.root) as report, contextlib.ExitStack() as descriptors:
         end = f"import atexit; atexit.register(lambda: print(*sys.modules, file=open({report.name!r}, 'w')))"
         script = f"import sys; {end}; from maestro_cli.main import main; sys.exit(main())"
+        out = subprocess.PIPE
+        if on_terminal:
+            # Large enough for all that an everyday command prints.
+            master, out = pty.openpty()
+            descriptors.callback(os.close, master)
+            descriptors.callback(os.close, out)
         ran = subprocess.run(
             [sys.executable, "-c", script, *arguments],
-            env=shell.environ,
-            capture_output=True,
+            env={**shell.environ, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
             timeout=60,
             check=False,
         )
         modules = frozenset(report.read().split())
-    return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode()), modules - _bare(shell.environ)
+    return Ran(ran.returncode, (ran.stdout or b"").decode(), ran.stderr.decode()), modules - _bare(shell.environ)
 
 
-def loaded(shell: Shell, *arguments: str) -> frozenset[str]:
+def loaded(shell: Shell, *arguments: str, on_terminal: bool = False) -> frozenset[str]:
     """What a command that ends with 0 has imported."""
-    ran, modules = run_and_loaded(shell, *arguments)
+    ran, modules = run_and_loaded(shell, *arguments, on_terminal=on_terminal)
     assert ran.code == 0, ran
     return modules
 

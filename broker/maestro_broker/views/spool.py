@@ -1,7 +1,7 @@
 """Spool: the mail as files, readable with `ls` and `cat`.
 
-Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, replaced atomically; each receiver has its
-own. `by-sender/<session>/<id>.json` leads to it: a link for one delivery, a list for several. `by-thread/<id>/`
+Rule: `messages/by-receiver/<session>/<id>.json` is the documented Message, made and replaced whole; each receiver has
+its own. `by-sender/<session>/<id>.json` leads to it: a link for one delivery, a list for several. `by-thread/<id>/`
 leads to the answers of a thread, and `by-group/<name>/` to what was sent to a group (`group_files`). Links go through
 `to/<mark>`, which leads to the receiver's mailbox: a target of at most 59 bytes needs no block of its own on ext4.
 
@@ -27,6 +27,7 @@ from maestro_broker.core import retention
 from maestro_broker.core.model.records import SentFile
 from maestro_broker.files import disk
 from maestro_broker.files.markers import Markers
+from maestro_broker.files.new_files import NewFiles
 from maestro_broker.files.wake_files import WakeFiles
 from maestro_runtime import atomic_file
 from maestro_schemas.messages import Message
@@ -110,8 +111,11 @@ class Spool:
             self._quarantine,
             self._sessions,
         )
-        for directory in () if is_read_only else folders:
+        if is_read_only:
+            return
+        for directory in folders:
             os.makedirs(directory, mode=0o700, exist_ok=True)
+        self._new_files = NewFiles(os.path.join(data, "messages"))
 
     # --- writing, by the spool writer's thread -------------------------------------------------------------
 
@@ -119,6 +123,10 @@ class Spool:
         """Create or replace a message's file. Raises OSError."""
         directory = self._make_mailbox(message.receiver)
         name, content, mode = message.id + SUFFIX, _encode(message) + b"\n", _mode_of(message)
+        is_first = message.status == "pending" and message.offered_at is None
+        # Where a replay finds the name taken, the file is replaced: a power cut may have torn it.
+        if is_first and self._new_files.create(f"by-receiver/{message.receiver}/{name}", content, mode):
+            return
         if message.status != "expired":
             _replace(directory, name, content, mode)
             return
@@ -145,26 +153,27 @@ class Spool:
 
     def file_sent(self, record: Accepted, deleted_groups: Container[str] = ()) -> None:
         """Make the sender's link, or its list of several deliveries; the thread's link if the message answers
-        another; and the link of each group that it was sent to and that is not among the `deleted_groups`. What
-        exists is kept: a replay makes the same again."""
+        another; and the link of each group that it was sent to and that is not among the `deleted_groups`. A
+        link that exists is kept. A list is written again, because a power cut may have torn it."""
         message = record.message
         name = message.id + SUFFIX
         target = f"../../to/{self._mark(message.receiver)}/{name}"
-        folder = os.path.join(self._senders, message.sender)
+        folder = f"{self._senders}/{message.sender}"
         self._make(folder)
         if record.more or record.refused:
             target = f"../../by-sender/{message.sender}/{name}"
-            if not os.path.lexists(os.path.join(folder, name)):
-                _replace(folder, name, _encode(sent_list.SentList.of(record)) + b"\n", MODE_FINAL)
+            _replace(folder, name, _encode(sent_list.SentList.of(record)) + b"\n", MODE_FINAL)
         else:
-            _link(folder, name, target)
+            self._new_files.link(f"by-sender/{message.sender}/{name}", target)
         thread_id = message.meta.thread_id
-        folders = [os.path.join(self._threads, thread_id)] if thread_id is not None else []
+        if thread_id is not None:
+            self._make(os.path.join(self._threads, thread_id))
+            self._new_files.link(f"by-thread/{thread_id}/{name}", target)
         if message.audience is not None:
-            folders += [self.groups.folder(group) for group in message.groups if group not in deleted_groups]
-        for folder in folders:
-            self._make(folder)
-            _link(folder, name, target)
+            for group in message.groups:
+                if group not in deleted_groups:
+                    self._make(self.groups.folder(group))
+                    self._new_files.link(f"by-group/{group}/{name}", target)
 
     def file_attachments(self, record: Accepted, receivers: Iterable[str]) -> None:
         """Make the files of a message beside those receivers' copies of it; the main loop has mostly made them.
@@ -378,7 +387,7 @@ class Spool:
         directory = f"{self._receivers}/{session}"
         if directory not in self._made:
             self._make(directory)
-            _link(self._marks, self._mark(session), f"../by-receiver/{session}")
+            self._new_files.link(f"to/{self._mark(session)}", f"../by-receiver/{session}")
         return directory
 
     def _make(self, directory: str) -> None:
@@ -420,12 +429,6 @@ def _bytes(path: str) -> bytes:
 
 def _exists(path: str) -> bool:
     return bool(_libc.access(_bytes(path), os.F_OK) == 0)
-
-
-def _link(folder: str, name: str, target: str) -> None:
-    """Make a symbolic link, unless there is one."""
-    with contextlib.suppress(FileExistsError):
-        os.symlink(target, f"{folder}/{name}")
 
 
 def read_link(path: str) -> str | None:

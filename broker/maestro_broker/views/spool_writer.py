@@ -279,17 +279,22 @@ class SpoolWriter:
         deleted: dict[str, int] = {}
         refused: list[Message] = []
         sent: list[tuple[int, Accepted]] = []
+        dead: list[Change] = []
         for change in chunk:
             match change.record:
                 case Accepted(message):
                     sent.append((change.lsn, change.record))
                     for delivery in (message, *change.more):
-                        self._in_journal.add((delivery.receiver, delivery.id))
-                        finals[delivery.receiver, delivery.id] = delivery
+                        key = (delivery.receiver, delivery.id)
+                        self._in_journal.add(key)
+                        finals[key] = delivery
                 case Failed(message):
                     refused.append(message)
+                    dead.append(change)
                 case Confirmed() | Expired():
                     finals[change.record.mailbox, change.record.id] = change.message
+                    if isinstance(change.record, Expired):
+                        dead.append(change)
                 case Deleted():
                     finals[change.record.mailbox, change.record.id] = None
                 case SessionChanged():
@@ -310,9 +315,10 @@ class SpoolWriter:
             if stored is not None:
                 self._spool.write_session(stored)
         old: list[Message] = []
+        go_on = self._gate.is_set
         for key, final in finals.items():
             if key in self._in_journal or final is None or key in gone:
-                self._gate.wait(_GATE_S)
+                go_on() or self._gate.wait(_GATE_S)
                 if final is None or key in gone:
                     self._spool.remove_message(*key)
                 else:
@@ -326,13 +332,12 @@ class SpoolWriter:
         for name in deleted:
             self._spool.remove_group_mail(name)
         for lsn, record in sent:
-            self._gate.wait(_GATE_S)
-            self._spool.file_sent(record, [name for name, deleted_lsn in deleted.items() if deleted_lsn > lsn])
+            go_on() or self._gate.wait(_GATE_S)
+            self._spool.file_sent(record, [name for name in deleted if deleted[name] > lsn] if deleted else ())
             if record.message.attachments:
                 keys = ((receiver, record.message.id) for receiver in record.receivers)
                 there = [key[0] for key in keys if key not in gone and finals[key] is not None]
                 self._spool.file_attachments(record, there)
-        dead = [change for change in chunk if isinstance(change.record, Expired | Failed)]
         self._dead_letters.append(event(change.lsn, change.record) for change in dead)
         for session, stored in sessions.items():
             if stored is None:

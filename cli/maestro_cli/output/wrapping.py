@@ -17,6 +17,8 @@ from .styles import ends, pieces, unstyled
 _TAB = "    "
 _END = f"{STYLE}0m"
 _WIDE = "\ufe0f"
+# What our own lines have beyond ASCII; each is narrow.
+_OWN = "→↳⇄…"
 _INDENT_MAX = 12
 _HANGING = "    "
 # What a person copies: a command of ours, with its variables or its `eval`, up to the end of the sentence or the
@@ -113,7 +115,10 @@ def wrapped(line: str, width: int | None, indent: str = "", *, keeps_copied: boo
 
 def _copied_joined(line: str) -> str:
     """The line, with marks for the blanks in what a person copies."""
-    import re  # costs a fast command 5 ms, which only a line that is too long must pay
+    parts = line.split("`")
+    if len(parts) % 2 and "maestro" not in "".join(parts[::2]):
+        return "`".join(part.replace(" ", _JOINED) if at % 2 else part for at, part in enumerate(parts))
+    import re  # costs a fast command 5 ms, which most long lines must not pay
 
     return re.sub(_COPIED, lambda found: found[0].replace(" ", _JOINED), line)
 
@@ -149,7 +154,7 @@ def _split(text: str, width: int) -> tuple[str, str]:
 
 
 def _columns(char: str) -> int:
-    if char < "\x7f":
+    if char < "\x7f" or char in _OWN:
         return 1
     # U+FE0F makes the symbol before it a wide one; the vowels and finals of Hangul are drawn in the syllable.
     if char == _WIDE:

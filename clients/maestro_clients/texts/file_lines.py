@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from maestro_schemas.documents import AttachmentDoc, MessageDoc
 
 
+# With which a word of a shell needs no quotes.
+_PLAIN_MARKS = str.maketrans("._-", "aaa")
+
+
 def lines(message: MessageDoc, command: str = "maestro") -> list[str]:
     """`file: cart.patch (2.1 KiB, text/x-patch) /path`, one for each file of a message. `command`: what the reader
     types for `maestro`, where a file has no path on this machine."""
@@ -26,15 +30,18 @@ def _line(message_id: str, file: AttachmentDoc, command: str) -> str:
     about = f"file: {_quoted(file['name'])} ({size(file['size'])}, {one_line(file['type'])})"
     if path is not None:
         return f"{about} {_quoted(str(path))}"
-    import shlex
+    name = one_line(file["name"])
+    if not (name.isascii() and name.translate(_PLAIN_MARKS).isalnum()):
+        import shlex
 
-    return f"{about}; to save it: {command} attachment save {message_id} {shlex.quote(one_line(file['name']))}"
+        name = shlex.quote(name)
+    return f"{about}; to save it: {command} attachment save {message_id} {name}"
 
 
 def _quoted(text: str) -> str:
     """A token as it is; other text as JSON has it, since the path must stay exact."""
     if is_token(text):
         return text
-    import json
+    from . import json_text
 
-    return json.dumps(one_line(text), ensure_ascii=False)
+    return json_text.line(one_line(text), ascii_only=False)

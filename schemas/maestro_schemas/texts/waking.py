@@ -6,7 +6,9 @@ without harm, and it can inject nothing. The hooks of the woken turn bring the m
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False  # a command that says how a session is woken can do without `typing`
+if TYPE_CHECKING:
+    from typing import Final
 
 # What starts the turn: `wokenBy` of a confirmation, and `wakeBy` of a session.
 CLAUDE_CODE: Final = "claude-code:FileChanged"

@@ -92,9 +92,10 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "fan-out: files of the loop": (18, "two requests, perhaps a seal and a look into the outbox: none a receiver"),
     "fan-out: markers": (64, "a link each; a file each would take openat and close, and an inode"),
     # The spool writer, per message.
-    "filed: files made": (1, "openat, of a temporary file"),
-    "filed: renames": (1, "into its place"),
-    "filed: links": (1, "the sender's"),
+    "filed: files made": (1, "openat, of a file without a name"),
+    "filed: names given": (1, "linkat; a temporary name and a rename would be two changes of the folder"),
+    "filed: links": (1, "symlinkat, the sender's"),
+    "filed: renames": (0.02, "of sessions and checkpoints alone"),
     "filed: all calls": (5.2, "with write, close, and the timeline of each chunk"),
 }
 RISE = 1.1
@@ -192,7 +193,7 @@ def test_system_calls(post_office: PostOffice) -> None:
         for part in ("alone", "batch", "pipelined", "end")
     ]
     alone, batch, pipelined = (calls[begin:end] for begin, end in pairwise(marks))
-    spool_writer = next(call.thread for call in calls if call.name == "rename" and "/by-receiver/" in call.rest)
+    spool_writer = next(call.thread for call in calls if call.name == "linkat" and '"by-receiver/' in call.rest)
     batches = commits[3] - commits[2] - 1  # without the commit of the mark itself
     assert loop != spool_writer
     others = {call.thread for call in alone} - {loop, spool_writer}
@@ -212,8 +213,9 @@ def test_system_calls(post_office: PostOffice) -> None:
             "batch: all calls of the loop": in_batch.total() / BATCHES,
             "pipelined: journal syncs": (in_flight["fdatasync"] - 1) / batches,
             "filed: files made": filed["openat"] / sent,
+            "filed: names given": filed["linkat"] / sent,
+            "filed: links": filed["symlinkat"] / sent,
             "filed: renames": filed["rename"] / sent,
-            "filed: links": filed["symlink"] / sent,
             "filed: all calls": filed.total() / sent,
         }
     )

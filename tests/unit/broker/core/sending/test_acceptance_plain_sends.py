@@ -32,7 +32,7 @@ outgoing = st.builds(
     Outgoing,
     id=st.sampled_from(IDS),
     to=st.sampled_from(
-        [*SESSIONS, "Ann's name", "nobody_here", "parent", "operator", "@all", "@workers", ["ann", "bob"]]
+        [*SESSIONS, "Ann's name", "unknown", "parent", "operator", "@all", "@workers", ["ann", "bob"]]
     ),
     text=st.sampled_from(TEXTS),
     metadata=st.sampled_from([Metadata(), Metadata(type="request"), Metadata(in_reply_to="msg_1_aaaaaaaaa")]),

@@ -391,7 +391,10 @@ def main() -> int:
     parser.add_argument("--base", help="a directory on the file system to measure; default: the temporary one")
     arguments = parser.parse_args()
     if arguments.kept:
-        report.write(report.read(arguments.kept), DOCS)
+        kept = report.read(arguments.kept)
+        if any(shown.part == bars.PART for shown in kept.shown):
+            bars.add(kept)  # with the bars of today
+        report.write(kept, DOCS)
         return 0
     if arguments.against or arguments.only == ["house"]:
         if not arguments.against:

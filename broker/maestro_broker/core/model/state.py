@@ -297,11 +297,17 @@ class State:
         more: tuple[Message, ...] = ()
         match record:
             case Accepted(accepted):
-                self._deliver(accepted, self.mailbox(accepted.receiver), lsn)
                 if record.more:
                     more = record.copies()
-                    for delivery in more:
-                        self._deliver(delivery, self.mailbox(delivery.receiver), lsn)
+                for delivery in (accepted, *more):
+                    receiver = delivery.receiver
+                    mailbox = self.mailboxes.get(receiver) or self.mailbox(receiver)
+                    mailbox.accept(delivery, lsn)
+                    self._touched[receiver] = self._used[receiver] = mailbox
+                    if delivery.expires_at is not None:
+                        self.deadlines.set(receiver, delivery.expires_at)
+                    if delivery.created_at > mailbox.touched_ms:
+                        mailbox.touched_ms = delivery.created_at
                 self._unfiled[accepted.id] = record
                 if accepted.metadata is not UNSET and accepted.metadata.thread_id is not None:
                     self._answers.setdefault(accepted.metadata.thread_id, {})[accepted.id] = record.receivers
@@ -337,21 +343,16 @@ class State:
         self._changes.append(Change(lsn, record, message, more))
 
     def apply_plain(self, record: Accepted, mailbox: Mailbox, id_ms: int) -> None:
-        """As `apply`, of a message without metadata to one session, whose mailbox and time in the id are known."""
+        """As `apply`, of a message to one session without metadata and an end. Its mailbox and the time in its id are
+        known."""
         message = record.message
         self.lsn = lsn = self.lsn + 1
-        self._deliver(message, mailbox, lsn)
-        self._unfiled[message.id] = record
-        self._changes.append(Change(lsn, record, message, (), id_ms))
-
-    def _deliver(self, message: Message, mailbox: Mailbox, lsn: int) -> None:
         mailbox.accept(message, lsn)
-        receiver = mailbox.session
-        self._touched[receiver] = self._used[receiver] = mailbox
-        if message.expires_at is not None:
-            self.deadlines.set(receiver, message.expires_at)
+        self._touched[mailbox.session] = self._used[mailbox.session] = mailbox
         if message.created_at > mailbox.touched_ms:
             mailbox.touched_ms = message.created_at
+        self._unfiled[message.id] = record
+        self._changes.append(Change(lsn, record, message, (), id_ms))
 
     def _skip(self, record: Confirmed | Expired) -> None:
         """Replay a change to a message whose file is gone: only the counters change, here and in the checkpoint."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from maestro_broker.core.sending import acceptance
+from maestro_broker.core.sending import acceptance, plain_sends
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.limits import PAIR_WINDOW_MS, SHORT_REPLY_CHARS, Limits
 from maestro_schemas.messages import NO_METADATA, Metadata
@@ -54,7 +54,7 @@ steps = st.lists(
     st.tuples(
         st.sampled_from(["ann", "ann", "bob", *SESSIONS, "operator"]),
         st.lists(plain, min_size=1, max_size=1)
-        | st.lists(plain, min_size=1, max_size=1)
+        | st.lists(plain, min_size=2, max_size=4)
         | st.lists(plain | outgoing, max_size=3),
         st.booleans(),
         st.sampled_from([0] * 12 + [1, 70_000, PAIR_WINDOW_MS]),
@@ -104,7 +104,10 @@ def _seen(limits: Limits, taken: Any) -> list[Any]:
 def test_both_ways_do_the_same(taken: Any, rate_limit: int, pending_max: int) -> None:
     limits = Limits(rate_limit=rate_limit, pending_max=pending_max, short_replies_max=2)
     short = _seen(limits, taken)
-    with mock.patch.object(acceptance, "_send_plain", return_value=None):
+    with (
+        mock.patch.object(plain_sends, "send", return_value=None),
+        mock.patch.object(plain_sends, "is_plain", return_value=False),
+    ):
         assert _seen(limits, taken) == short
 
 

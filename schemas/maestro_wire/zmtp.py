@@ -117,23 +117,11 @@ class ZmtpConnection:
             place = _GREETING_BYTES
         answers = b""
         frames, size = self._frames, len(data)
+        if self.ready and not frames:
+            place = self._cut(data, place)
         # No calls inside the loop: a client that streams spends a third of its time in it.
         while size - place >= 2:
             flags = data[place]
-            if flags <= _MORE and self.ready:
-                # A short frame of a message, as three of the four of each request are.
-                begin = place + 2
-                end = begin + data[place + 1]
-                if end > size:
-                    break
-                frames.append(data[begin:end])
-                place = end
-                if not flags:
-                    self.messages.append(frames)
-                    frames = self._frames = []
-                elif len(frames) > FRAMES_MAX:
-                    raise ProtocolError("a message without an end")
-                continue
             if flags & _LONG:
                 begin = place + 9
                 if size < begin:
@@ -162,6 +150,33 @@ class ZmtpConnection:
                 raise ProtocolError("a message without an end")
         self._rest = data[place:]
         return answers
+
+    def _cut(self, data: bytes, place: int) -> int:
+        """Cut messages of three short frames and a last one, as all requests and replies are, in two thirds of the
+        loop's time; where the rest begins, which `receive` looks at frame by frame."""
+        size, most, add = len(data), self._frame_bytes_max, self.messages.append
+        try:
+            while data[place] == _MORE:
+                first = place + 2 + data[place + 1]
+                second = first + 2 + data[first + 1]
+                third = second + 2 + data[second + 1]
+                if data[first] != _MORE or data[second] != _MORE:
+                    break
+                if data[third] == _LONG:
+                    begin = third + 9
+                    end = begin + int.from_bytes(data[third + 1 : begin], "big")
+                elif data[third]:
+                    break
+                else:
+                    begin = third + 2
+                    end = begin + data[third + 1]
+                if end > size or end - begin > most:
+                    break
+                add([data[place + 2 : first], data[first + 2 : second], data[second + 2 : third], data[begin:end]])
+                place = end
+        except IndexError:
+            pass  # the last message has not wholly arrived
+        return place
 
     def _check_command(self, flags: int) -> None:
         if flags & ~(_MORE | _LONG | _COMMAND) or flags & _MORE:

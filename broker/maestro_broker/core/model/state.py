@@ -228,18 +228,23 @@ class State:
 
     def filed(self, changes: Iterable[Change]) -> None:
         """The files of these changes are written."""
-        mailboxes = self.mailboxes
+        mailboxes, unfiled, sent_ms = self.mailboxes, self._unfiled, self._sent_ms
         for change in changes:
             record = change.record
             self.filed_lsn = change.lsn
             match record:
                 case Accepted(message):
-                    self._filed_sent(message, change.id_ms)
+                    # As `_filed_sent` and `_filed_delivery`, without their calls: this is done for every message.
+                    message_id, id_ms = message.id, change.id_ms
+                    unfiled.pop(message_id, None)
+                    if id_ms is None:
+                        id_ms = message_time_ms(message_id)
+                    if id_ms > sent_ms.get(message.sender, id_ms):
+                        sent_ms[message.sender] = id_ms
                     if not record.more:
-                        # As `_filed_delivery`, without its call: this is done for every message.
                         mailbox = mailboxes.get(message.receiver)
                         if mailbox is not None:
-                            mailbox.filed(message.id, change.lsn)
+                            mailbox.filed(message_id, change.lsn)
                     else:
                         for receiver in record.receivers:
                             self._filed_delivery(receiver, message.id, change.lsn)
@@ -248,7 +253,7 @@ class State:
                     if message.audience is not None:
                         self._filed_group_mail(message)
                 case Failed(message):
-                    self._filed_sent(message, None)
+                    self._filed_sent(message)
                 case Confirmed() | Deleted() | Expired():
                     self._filed_delivery(record.mailbox, record.id, change.lsn)
 
@@ -362,10 +367,9 @@ class State:
         self._touched[record.mailbox] = mailbox
         self._changes.append(Change(self.lsn, record, None))
 
-    def _filed_sent(self, message: Message, id_ms: int | None) -> None:
+    def _filed_sent(self, message: Message) -> None:
         self._unfiled.pop(message.id, None)
-        if id_ms is None:
-            id_ms = message_time_ms(message.id)
+        id_ms = message_time_ms(message.id)
         if id_ms > self._sent_ms.get(message.sender, id_ms):
             self._sent_ms[message.sender] = id_ms
 

@@ -58,7 +58,7 @@ class Client(CommandMethods):
         spin_us: int = 0,
         channel: SyncChannel | None = None,
     ) -> None:
-        """Raises MaestroError INVALID for a `spin_us` above limits.SPIN_US_MAX."""
+        """Raises MaestroError INVALID for a `spin_us` that is not 0 to SPIN_US_MAX; a given `channel` has its own."""
         self.address = address
         self.caller = caller
         self._as = caller.as_body()
@@ -160,10 +160,11 @@ class Client(CommandMethods):
         """Send messages, up to `batch` in a request, with `in_flight` unanswered; yields each result as it arrives.
 
         Two to four requests in flight give the highest rate, e.g. 256 messages by 64. Of a list or a tuple, up to
-        eight requests go out by one system call. A refused message's result has `error`. When the broker dies, no
-        order is promised between the requests in flight. Raises MaestroError BROKER_UNREACHABLE or TIMEOUT: whether
-        messages without a result were accepted is then not known, and sending them again with the same ids is safe.
-        A forked child can't continue its parent's pipeline: BAD_REQUEST.
+        eight requests go out by one system call; one that can't be encoded keeps back all of its call. A refused
+        message's result has `error`. When the broker dies, no order is promised between the requests in flight.
+        Raises MaestroError BROKER_UNREACHABLE or TIMEOUT: whether messages without a result were accepted is then not
+        known, and sending them again with the same ids is safe. A forked child can't continue its parent's pipeline:
+        BAD_REQUEST.
         """
         channel, encoded, timeout_s = self.channel, self._encoded, self._timeout_s
         speaker = self._as if caller is None else caller.as_body()

@@ -6,7 +6,6 @@ figures in run.json, so that one look at the top of the page says which part to 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.findings import Findings, Table
@@ -34,8 +33,14 @@ _EVERYDAY = {
     "log": "log",
     "session_list": "session list",
 }
-# Slopes of the part `scale`, but that by the length of a text, which may well cost more.
-_SLOPE = re.compile(r"scale_(?!characters)(.+)_(p50|loop|writer|cpu)_slope")
+# Curves of the parts `scale` and `million`, but that by the length of a text, which may well cost more.
+_CURVES = (
+    "stored_messages",
+    "connected_sessions",
+    "watchers",
+    "watchers_of_one_session",
+    "receivers_of_a_message",
+)
 _LEAST_RATIOS = {1: 0.75, 16: 0.9, 64: 0.75, 256: 0.9}
 _SLOPES_OF = {
     "p50": "time (send p50)",
@@ -56,7 +61,7 @@ _STAGES = {
     "reply: frames": "frame the reply",
     "reply: send": "send the reply",
     "count": "count",
-    "hand over to the filer": "hand over to the filer, and forget what it filed",
+    "hand over to the spool writer": "hand over to the filer, and forget what it filed",
     "the loop itself": "the loop itself",
 }
 
@@ -113,7 +118,7 @@ def bars(figures: Mapping[str, float]) -> Iterator[Bar]:
         yield Bar(what, _beside(figures, "singles", "redis", depth), least, is_least=True)
     several = _ratio(get("several_maestro_per_s"), get("several_redis_per_s"))
     yield Bar("4 processes x 16 singles / Redis", several, 0.75, is_least=True)
-    spun = _ratio(get("spinning_1_per_s"), get("singles_redis_1_per_s"))
+    spun = _ratio(get("spinning_1_per_s"), get("spinning_redis_1_per_s"))
     yield Bar("singles with a client that spins / Redis, 1 in flight", spun, 1.0, is_least=True)
     for mode in ("tasks", "batches"):
         for depth in _LEAST_RATIOS:
@@ -123,14 +128,13 @@ def bars(figures: Mapping[str, float]) -> Iterator[Bar]:
     for depth in (16, 64, 256):
         ratio = _ratio(get(f"sustained_maestro_{depth}_per_s"), get(f"sustained_nats_{depth}_per_s"))
         yield Bar(f"sustained with filing / NATS, {depth} in flight", ratio, 2.0, is_least=True)
-    yield Bar("the filer's CPU a message", get("profile_filer_64_us"), 45.0, unit="us")
+    filer = [figures[name] for depth in (16, 64, 256) if (name := f"sustained_filer_{depth}_us") in figures]
+    yield Bar("the spool writer's CPU a message, sustained", max(filer, default=None), 45.0, unit="us")
     yield from _commands(figures)
-    slopes = {name: found for name in figures if (found := _SLOPE.fullmatch(name))}
-    for name, found in slopes.items():
-        what, of = found[1].replace("_", " "), _SLOPES_OF[found[2]]
-        yield Bar(f"slope of a delivery's {of} by {what}", figures[name], 0.1)
-    if not slopes:
-        yield Bar("slopes of the cost of a delivery", None, 0.1)
+    for curve in _CURVES:
+        for measure, of in _SLOPES_OF.items():
+            found = get(f"scale_{curve}_{measure}_slope")
+            yield Bar(f"slope of a delivery's {of} by {curve.replace('_', ' ')}", found, 0.1)
     resident = get("million_accepting_resident_max_mb")
     yield Bar("resident memory while a million is accepted", resident, 300.0, unit="MB")
     yield Bar("a full sweep of a million, run to its end (1 is yes)", get("million_sweep_whole"), 1.0, is_least=True)

@@ -29,7 +29,7 @@ SIZES = (1, 2, 4, 16, 64, 256)
 SETTINGS = {"MAESTRO_FANOUT_MAX": "256"}
 # A fan-out to 64 may cost this many single sends.
 BAR_AT, BAR = 64, 25.0
-ROUNDS = 20
+ROUNDS = 10
 # How long a send is followed, and longer for each receiver: until it is filed.
 _FOLLOWED_S = 0.03
 _FOLLOWED_EACH_S = 0.001

@@ -1,6 +1,6 @@
 """Lateness: where the time of a late send went, from when it was due until its `accepted` was in hand.
 
-Rule: the sums are exact. A send's time is cut at three clock readings: the client has written it, the broker's loop
+Rule: the sums are exact. A send's time is cut at three clock readings: the client has written it, the broker's
 loop has sent the reply, the client has it. What lies between the first two is cut further by what the loop did then
 (`traced_broker`), for this send or for those before it. Each piece is also split by what the kernel counted: the time
 in which the loop was ready to run and had no core. Work that was neither on a core nor without one waited for the

@@ -120,7 +120,7 @@ def echo_ms(directory: str, count: int = 3_000) -> list[float]:
 
 
 def create_rate(directory: str, count: int = 2_000) -> float:
-    """Files a second, as the spool makes them: create, write, rename, link."""
+    """Files a second, each created, written, renamed and linked."""
     os.makedirs(os.path.join(directory, "made"))
     began = time.perf_counter()
     for number in range(count):

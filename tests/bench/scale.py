@@ -256,6 +256,7 @@ def _receivers(office: Office, control: Control, sizes: list[int]) -> list[Point
 class _Listening(NamedTuple):
     notices: str
     topics: tuple[str, ...]
+    notices_expected: int
 
 
 def _watchers(office: Office, control: Control, sizes: list[int], *, is_shared: bool) -> list[Point]:
@@ -273,11 +274,12 @@ def _watchers(office: Office, control: Control, sizes: list[int], *, is_shared: 
         for size in sizes:
             heard_of = names * size if is_shared else names[:size]
             topics = tuple(f"{name}{TOPIC_SEPARATOR}" for name in heard_of)
-            crew = Crew(_listen, [_Listening(office.endpoints.notices, topics)], endless=True)
-            crew.begin()
             each = size if is_shared else 1
+            expected = control.turns * control.sends * each
+            crew = Crew(_listen, [_Listening(office.endpoints.notices, topics, expected)], endless=True)
+            crew.begin()
             points.append(control.point(size, Sender(office, senders, names[:size]), each=each))
-            heard, expected = crew.stop()[0], control.turns * control.sends * each
+            [heard] = crew.stop()
             assert heard == expected, f"{size} watchers got {heard} notices of {expected}"
     return points
 
@@ -298,10 +300,11 @@ def _listen(job: _Listening, ready: Callable[[], None], stopping: Event) -> int:
     for socket in sockets:
         assert socket.poll(int(_WAIT_S * 1000)), "a subscription was not answered with its head"
     ready()
-    heard, is_last = 0, False
-    while not is_last:
-        is_last = stopping.wait(0.5)
-        time.sleep(0.2 if is_last else 0.0)  # what was published last may still be on its way
+    heard = 0
+    until_s = 0.0
+    while not until_s or (heard < job.notices_expected and time.monotonic() < until_s):
+        if stopping.wait(0.5 if not until_s else 0.02) and not until_s:
+            until_s = time.monotonic() + _WAIT_S  # what was published last may still be on its way
         for socket in sockets:
             while socket.poll(0):
                 heard += socket.recv_multipart()[0].endswith(_ACCEPTED)

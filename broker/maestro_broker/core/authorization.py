@@ -103,7 +103,7 @@ def sender_of(state: State, who: Identity, now_ms: int) -> SessionState:
 
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The sending session. Raises as `authenticate`, and SESSION_ENDED."""
-    sender = authenticate(state, who, now_ms) or sender_of(state, who, now_ms)
+    sender = sender_of(state, who, now_ms)
     if not sender.active:
         raise ended(sender.session)
     return sender

@@ -7,6 +7,7 @@ because the kernel would look at each component of a longer path for every call.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import weakref
@@ -33,8 +34,10 @@ class NewFiles:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._fd = _opened(self, folder)
-        self._can_create = bool(_NAMELESS) and os.path.isdir(_OPEN_FILES)
-        self._open_files = _opened(self, _OPEN_FILES) if self._can_create else -1
+        self._open_files = -1
+        with contextlib.suppress(OSError):  # no /proc, or a rule of the machine forbids it
+            self._open_files = _opened(self, _OPEN_FILES)
+        self._can_create = bool(_NAMELESS) and self._open_files >= 0
 
     def create(self, path: str, content: bytes, mode: int) -> bool:
         """Make a file with these permissions. False if the name is taken, or if it can't be done in this way. Not

@@ -61,6 +61,8 @@ class IndexKeeper:
         self._follower: TimelineFollower | None = None
         self._head = 0
         self._up_to = self._at = self._first = 0
+        # Where it was when an order had waited for more in vain; -1 after one that had not.
+        self._stuck_at = -1
         self._is_whole = False
         self._is_behind = True
         self._rested_until_s = 0.0
@@ -166,9 +168,13 @@ class IndexKeeper:
         return IndexAnswer(number, self._report(), fields, mentioned)
 
     def _catch_up(self, head: int) -> None:
-        is_near = head - self._up_to <= _NEAR_RECORDS
-        until_s = time.monotonic() + (CATCH_UP_S if is_near else _BUILDING_WAIT_S)
+        # An order that has waited in vain keeps the next ones from doing the same: the spool writer stands still, as
+        # on a full disk.
+        is_worth_it = head - self._up_to <= _NEAR_RECORDS and self._up_to != self._stuck_at
+        until_s = time.monotonic() + (CATCH_UP_S if is_worth_it else _BUILDING_WAIT_S)
         while self._up_to < head and (left_s := until_s - time.monotonic()) > 0:
+            if time.monotonic() < self._rested_until_s:
+                return  # the index can't be written now
             try:
                 is_more = self._read_on(min(left_s, _SLICE_S))
             except sqlite3.Error as error:
@@ -179,6 +185,7 @@ class IndexKeeper:
             if not is_more:
                 # The spool writer is about to write it.
                 select.select([], [], [], _LOOK_S)  # time.sleep fails under libfaketime (clock jumps in tests)
+        self._stuck_at = self._up_to if self._up_to < head else -1
 
     # --- between orders ------------------------------------------------------------------------------------
 

@@ -315,10 +315,11 @@ class SpoolWriter:
             if stored is not None:
                 self._spool.write_session(stored)
         old: list[Message] = []
-        go_on = self._gate.is_set
+        may_write = self._gate.is_set
         for key, final in finals.items():
             if key in self._in_journal or final is None or key in gone:
-                go_on() or self._gate.wait(_GATE_S)
+                if not may_write():
+                    self._gate.wait(_GATE_S)
                 if final is None or key in gone:
                     self._spool.remove_message(*key)
                 else:
@@ -332,7 +333,8 @@ class SpoolWriter:
         for name in deleted:
             self._spool.remove_group_mail(name)
         for lsn, record in sent:
-            go_on() or self._gate.wait(_GATE_S)
+            if not may_write():
+                self._gate.wait(_GATE_S)
             self._spool.file_sent(record, [name for name in deleted if deleted[name] > lsn] if deleted else ())
             if record.message.attachments:
                 keys = ((receiver, record.message.id) for receiver in record.receivers)

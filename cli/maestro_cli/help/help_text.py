@@ -28,8 +28,11 @@ def parted(details: str) -> tuple[str, str]:
 
 
 def paragraphs(text: str, width: int) -> list[str]:
-    """The lines of a text, each wrapped where it is wider."""
-    return [part for line in text.split("\n") for part in wrapped(line, width)]
+    """The lines of a text, each wrapped where it is wider, but for a command, which is to be copied."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines += [line] if line.lstrip().startswith("maestro ") else wrapped(line, width)
+    return lines
 
 
 def rows(found: Sequence[tuple[str, str]], width: int) -> list[str]:

@@ -31,7 +31,7 @@ _HELD_BACK_S = 0.005
 class SyncChannel(ChannelDriver):
     """Requests to the broker at `address`, and their replies by id.
 
-    `spin_us`: how long the first wait after each request stays awake. Raises MaestroError INVALID above
+    `spin_us`: how long the first wait after each request stays awake. Raises MaestroError INVALID if that is not 0 to
     limits.SPIN_US_MAX.
     """
 

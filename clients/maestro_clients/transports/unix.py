@@ -108,8 +108,9 @@ class UnixTransport:
 
     def receive(self, wait_s: float, spin_s: float = 0.0) -> list[list[bytes]]:
         if wait_s > 0 and not (spin_s and self._spin(min(wait_s, spin_s))):
+            left_s = wait_s - spin_s
             # Rounded up: a wait that ended a fraction too early would be followed by a busy loop until the deadline.
-            self._poller.poll(int(wait_s * 1000) + 1)
+            self._poller.poll(int(left_s * 1000) + 1 if left_s > 0 else 0)
         if self._unsent:
             self._write(b"")
         try:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 _ONE_BY_ONE_MAX = 8
 # Requests for single messages that are under way at a time.
 _CONCURRENT_MAX = 64
+# Of one event, this many choices of sessions keep their answers.
+_CHOICES_MAX = 16
 # A deleted message can't be fetched.
 _WITH_MESSAGE = frozenset(
     {"message.accepted", "message.delivered", "message.read", "message.expired", "message.failed"}
@@ -98,7 +100,10 @@ class EventView:
             return self._find(choice, directory)
         found = self._chosen.get(choice.sessions)
         if found is None:
-            found = self._chosen[choice.sessions] = self._find(choice, directory)
+            found = self._find(choice, directory)
+            # Where each client chose other sessions nothing is shared, and each view would keep all of their answers.
+            if len(self._chosen) < _CHOICES_MAX:
+                self._chosen[choice.sessions] = found
         return found
 
     def _find(self, choice: Choice, directory: Directory) -> tuple[int, ...]:

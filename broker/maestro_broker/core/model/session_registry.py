@@ -350,7 +350,8 @@ def _likenesses(session: Session) -> set[str]:
 
 
 def _kinds(session: Session) -> tuple[tuple[str, str], ...]:
-    return ("project", session.project_id), ("role", session.role), ("parent", session.parent_session_id or "")
+    kinds = ("project", session.project_id), ("role", session.role)
+    return kinds if session.parent_session_id is None else (*kinds, ("parent", session.parent_session_id))
 
 
 def _take_out(order: list[tuple[int, str]], item: tuple[int, str]) -> None:

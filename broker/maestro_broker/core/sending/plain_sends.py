@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from maestro_schemas.requests import Outgoing
 
 
-def is_plain(state: State, sender: SessionState, outgoing: Outgoing) -> bool:
-    """Whether the message can be accepted or refused without a read, and makes one delivery at the most."""
+def needs_no_read(state: State, sender: SessionState, outgoing: Outgoing) -> bool:
+    """Whether the message is to one session by its id and can be accepted or refused without a read. It may still be
+    none for `send`."""
     to = outgoing.to
     if type(to) is not str or state.sessions.get(to) is None or not is_id(outgoing.id):
         return False
@@ -40,7 +41,7 @@ def send(
 ) -> SendResult | None:
     """Accept a new message to an active session by its id, without metadata, files or an end: nearly all are such.
 
-    None, and nothing is changed, if it is not one or any check fails: the long way then finds what it is, or why it
+    None, and nothing is counted, if it is not one or any check fails: the long way then finds what it is, or why it
     is refused. This way takes half of its time (decision 53).
     """
     key, to, limits, now_ms = outgoing.id, outgoing.to, state.limits, context.now_ms

@@ -107,7 +107,8 @@ def _named(state: State, asking: SessionState | None, value: str) -> tuple[str, 
 
 
 def _analytics(request: Analytics, scope: Scope, head: int, now_ms: int) -> IndexOrder:
-    until = now_ms if request.until is None else request.until
+    # With this millisecond: what has just been answered counts.
+    until = now_ms + 1 if request.until is None else request.until
     since = max(0, until - _DAY_MS) if request.since is None else request.since
     check_number("since", since, 0)
     if since >= until:

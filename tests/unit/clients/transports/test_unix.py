@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import time
 import tracemalloc
@@ -96,3 +97,26 @@ def test_unsent_requests_are_not_repeated(slow_router: SlowRouter) -> None:
         channel.pump(None)
     assert slow_router.requests(300, lambda: channel.pump(0.0)) == ids
     channel.close()
+
+
+def test_a_spin_in_vain_is_part_of_the_wait(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A wait of 10 ms that spins for 8 sleeps for the rest, and one that spins for all of it does not sleep."""
+    router = SlowRouter(str(tmp_path / "r"))
+    transport = open_at(router.path)
+    assert transport is not None
+    slept_ms: list[int] = []
+
+    class Poller:
+        def poll(self, wait_ms: int) -> list[object]:
+            if wait_ms:
+                slept_ms.append(wait_ms)
+            return []
+
+    clock = itertools.count(0.0, 0.001)
+    monkeypatch.setattr(transport, "_poller", Poller())
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with contextlib.closing(router), contextlib.closing(transport.socket):
+        assert transport.receive(0.010, 0.008) == []
+        assert slept_ms == [3], "rounded up"
+        assert transport.receive(0.008, 0.010) == []
+        assert slept_ms == [3]

@@ -6,13 +6,14 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from maestro_broker.core.sending import acceptance, plain_sends
 from maestro_schemas.errors import MaestroError
-from maestro_schemas.limits import PAIR_WINDOW_MS, SHORT_REPLY_CHARS, Limits
+from maestro_schemas.limits import DELIVERIES_MAX, PAIR_WINDOW_MS, SHORT_REPLY_CHARS, Limits
 from maestro_schemas.messages import NO_METADATA, Metadata
 from maestro_schemas.requests import Identity, Outgoing, Send
 from support.offices import Office
@@ -106,7 +107,7 @@ def test_both_ways_do_the_same(taken: Any, rate_limit: int, pending_max: int) ->
     short = _seen(limits, taken)
     with (
         mock.patch.object(plain_sends, "send", return_value=None),
-        mock.patch.object(plain_sends, "is_plain", return_value=False),
+        mock.patch.object(plain_sends, "needs_no_read", return_value=False),
     ):
         assert _seen(limits, taken) == short
 
@@ -119,3 +120,13 @@ def test_a_plain_send_takes_the_short_way() -> None:
             message = Outgoing(id=f"msg_{office.now_ms}_aaaaaaaa{number}", to="bob", text="hello")
             [result] = office.do(Send(messages=[message], who=Identity("ann"))).results
             assert (result.status, result.seq) == (201, number + 1)
+
+
+def test_a_request_of_many_plain_messages_has_its_limit_of_deliveries() -> None:
+    office = _office(Limits(rate_limit=0, batch_messages_max=4_000, pending_max=9_999))
+    many = [Outgoing(id=f"msg_{number}_aaaaaaaaa", to="bob", text="hello") for number in range(DELIVERIES_MAX + 1)]
+    with pytest.raises(MaestroError) as raised:
+        office.do(Send(messages=many, who=Identity("ann")))
+    assert (raised.value.code, raised.value.limit) == ("TOO_MANY", DELIVERIES_MAX)
+    assert office.inbox("bob") == []
+    assert all(result.status == 201 for result in office.do(Send(messages=many[1:], who=Identity("ann"))).results)

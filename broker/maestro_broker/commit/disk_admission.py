@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # The bytes of a send's record beside the request's body: field names, ids, times. Measured: 200 to 330.
 RECORD_BYTES = 512
+# Of how much more than a request needs the log is asked for space.
+_AHEAD_BYTES = 1 << 16
 
 
 class DiskAdmission:
@@ -33,10 +35,12 @@ class DiskAdmission:
         self._receivers_max = receivers_max
         # An upper bound of what the current batch takes.
         self._batch_bytes = 0
+        # What the log has set aside for it: some more than was asked for, so that not each request asks.
+        self._promised_bytes = 0
 
     def begin_batch(self) -> None:
         """The current batch is submitted, and another one begins."""
-        self._batch_bytes = 0
+        self._batch_bytes = self._promised_bytes = 0
 
     def admit(self, request: Request, body_bytes: int) -> MaestroError | None:
         """Count a request. Returns STORAGE_FULL if the request may be carried out, but no new mail accepted and no
@@ -46,13 +50,21 @@ class DiskAdmission:
         record_bytes = body_bytes + RECORD_BYTES * items if items else 0
         if further := request.further_receivers(self._receivers_max):
             record_bytes += DELIVERY_BYTES_MAX * further
-        if self._log.has_room(self._batch_bytes + record_bytes):
-            self._batch_bytes += record_bytes
+        wanted = self._batch_bytes + record_bytes
+        if wanted <= self._promised_bytes or self._promise(wanted):
+            self._batch_bytes = wanted
             return None
         full = disk.storage_full(self._data)
         if BY_REQUEST[type(request)].from_reserve and not self.reserve(record_bytes):
             raise full
         return full
+
+    def _promise(self, wanted_bytes: int) -> bool:
+        for ahead in (_AHEAD_BYTES, 0):
+            if self._log.has_room(wanted_bytes + ahead):
+                self._promised_bytes = wanted_bytes + ahead
+                return True
+        return False
 
     def reserve(self, record_bytes: int) -> bool:
         """Count bytes that may come from the reserve; False if they have no space."""

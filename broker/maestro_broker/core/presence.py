@@ -56,7 +56,8 @@ def at_send(context: RequestContext, found: SessionState, message: Message) -> t
     if not found.active:
         return "ended", None
     if found.session.agent is None and found.session.pid is None:
-        return "watching" if context.is_watched(found.session.id) else "inbox", None
+        # Mostly no one watches at all.
+        return "watching" if context.topics and context.is_watched(found.session.id) else "inbox", None
     known = of(context, found)
     if context.is_watched(found.session.id):
         return "watching", known

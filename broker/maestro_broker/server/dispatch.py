@@ -141,7 +141,11 @@ class Dispatch:
                 key = self._curve.authenticate(arrival.public, context.now_ms)
                 request = key_authorization.check(self._state, key, request)
                 context = context._replace(key=key.name, is_limited=not key.operator)
-            reply = self.execute(request, context, len(body))
+            # As `execute`, without its call.
+            full = self._disk.admit(request, len(body))
+            if full is not None and context.back_pressure is None:
+                context = context._replace(back_pressure=full)
+            reply = commands.execute(self._handlers[type(request)], self._state, request, context, self._load)
             if type(reply) is IndexOrder:
                 self._index.ask(arrival, reply)
                 return None

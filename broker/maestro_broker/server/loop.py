@@ -100,8 +100,8 @@ class Loop:
     def serve(self, wake: socket.socket) -> None:
         """Serve until `stopping`; a byte at `wake` interrupts a wait. Raises FatalError: the log or the spool writer
         failed."""
-        poller = zmq.Poller()
-        poller.register(self._local.router, zmq.POLLIN)
+        poller, router = zmq.Poller(), self._local.router
+        poller.register(router, zmq.POLLIN)
         poller.register(self._local.notices.socket, zmq.POLLIN)
         poller.register(wake, zmq.POLLIN)
         reports = self._presence.fd
@@ -122,19 +122,21 @@ class Loop:
                 self._writer.go_on()
                 ready = poller.poll(self._wait_ms())
                 self._writer.hold_back()
-            index = self._index.fd
-            if index is not None and any(socket == index for socket, _ in ready):
+            # Nearly always requests alone have come.
+            others = [socket for socket, _ in ready if socket is not router]
+            if others and self._index.fd in others:
                 self._answer_late()
             self.turn()
-            for listener in self._listeners:
-                if any(socket is listener.notices.socket for socket, _ in ready):
-                    self._greet(listener)
-            if any(socket == reports for socket, _ in ready):
-                self._presence.collect()
+            if others:
+                for listener in self._listeners:
+                    if listener.notices.socket in others:
+                        self._greet(listener)
+                if reports in others:
+                    self._presence.collect()
             if not self._pipeline:
                 # What is applied and not committed is never reported.
                 self._presence.publish(self._clock.now_ms(), self._pipeline.committed_lsn)
-            if any(socket == outcomes for socket, _ in ready):
+            if others and outcomes in others:
                 self._wakes.collect()
             wake_ms = self._wakes.next_ms
             if wake_ms is not None and wake_ms <= (now_ms := self._clock.now_ms()):

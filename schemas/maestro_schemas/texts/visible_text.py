@@ -95,6 +95,9 @@ def cleaned(text: str) -> tuple[str, int]:
 
     CR LF and Unicode's separators of lines and paragraphs become LF, which is not counted.
     """
+    # As `is_visible` begins, without its call: this is done for every message.
+    if text.isascii() and len(text.encode().translate(None, _ASCII_CONTROLS)) == len(text):
+        return text, 0
     if is_visible(text):
         return text, 0
     lines = text.replace("\r\n", "\n").replace("\u2028", "\n").replace("\u2029", "\n")

@@ -52,12 +52,12 @@ CROWD = [f"crowd_{number}" for number in range(64)]
 # Name -> (recorded count, its parts). A count is per message unless its comment says otherwise.
 BOUNDS: dict[str, tuple[float, str]] = {
     # The broker's own Python, by bench/core_counts.py: decode, decide, encode record, notice and reply, and count.
-    "send calls": (72, "one message a request; C's functions count as well"),
-    "send lines": (182, "the same in lines, for a loop that calls nothing"),
-    "batch calls": (61, "64 messages a request: the request's own share is gone"),
-    "batch lines": (141, "the same in lines"),
-    "push calls": (202, "a send, the watcher's inbox for it, and the confirm"),
-    "push lines": (524, "the same in lines"),
+    "send calls": (68, "one message a request; C's functions count as well"),
+    "send lines": (176, "the same in lines, for a loop that calls nothing"),
+    "batch calls": (58, "64 messages a request: the request's own share is gone"),
+    "batch lines": (137, "the same in lines"),
+    "push calls": (194, "a send, the watcher's inbox for it, and the confirm"),
+    "push lines": (514, "the same in lines"),
     "refused calls": (68, "64 messages a request to an unknown receiver, which is looked up once a request"),
     "refused lines": (156, "the same in lines; it was 30,000 in a post office of 2,000 sessions"),
     # In sends, whose own bounds are above: 64 single sends would be 64. (A send takes the short way since, a fan-out
@@ -65,10 +65,10 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "fan-out calls": (20.7, "one message to a group of 64, with 64 events"),
     "fan-out lines": (26.5, "the same in lines"),
     # By bench/warm.py: the main loop's whole turn, with 64 requests of one message each, and what was filed since.
-    "turn calls": (96, "receive, decode, decide, write, reply, forget what was filed"),
-    "turn lines": (242, "the same in lines"),
-    "limited turn calls": (109, "the same with the default rate limit and loop guard"),
-    "limited turn lines": (269, "the same in lines"),
+    "turn calls": (89, "receive, decode, decide, write, reply, forget what was filed"),
+    "turn lines": (234, "the same in lines"),
+    "limited turn calls": (102, "the same with the default rate limit and loop guard"),
+    "limited turn lines": (261, "the same in lines"),
     # Of a client that sends a list of single messages, 64 in flight.
     "client calls": (62, "request, id, encode; up to eight go out by one system call"),
     "client lines": (139, "the same in lines"),

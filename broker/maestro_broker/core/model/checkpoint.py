@@ -43,6 +43,9 @@ class MailboxHead(Struct, omit_defaults=True):
     next_expiry_ms: int | None = None
     # The newest time in an id of the messages that the session sent (0: none yet); None if that is not known.
     sent_ms: int | None = None
+    # When the oldest pending message was accepted; None if there is none, or if its file must tell: only an arrival
+    # in an empty mailbox is known without reading.
+    oldest_ms: int | None = None
 
 
 class Checkpoint(Struct, omit_defaults=True):
@@ -64,9 +67,9 @@ class Checkpoint(Struct, omit_defaults=True):
         self.lsn = lsn
         match record:
             case Accepted(message):
-                self._deliver(message.receiver, message.seq, message.expires_at)
+                self._deliver(message.receiver, message.seq, message)
                 for delivery in record.more:
-                    self._deliver(delivery.receiver, delivery.seq, message.expires_at)
+                    self._deliver(delivery.receiver, delivery.seq, message)
                 self._sent(message)
                 if rate_limit and message.sender != SYSTEM_SENDER:
                     times_ms = self.sends.setdefault(message.sender, [])
@@ -79,6 +82,8 @@ class Checkpoint(Struct, omit_defaults=True):
                 pending, unoffered = counter_changes(record)
                 head.pending -= pending
                 head.unoffered -= unoffered
+                if pending:
+                    head.oldest_ms = None
                 self.at = max(self.at, record.at)
             case SessionChanged():
                 session = record.stored.session.id
@@ -105,9 +110,11 @@ class Checkpoint(Struct, omit_defaults=True):
         if sender is not None and sender.sent_ms is not None and id_ms > sender.sent_ms:
             sender.sent_ms = id_ms
 
-    def _deliver(self, receiver: str, seq: int, expires_at: int | None) -> None:
-        head = self._head(receiver)
+    def _deliver(self, receiver: str, seq: int, message: Message) -> None:
+        head, expires_at = self._head(receiver), message.expires_at
         head.seq = seq
+        if not head.pending:
+            head.oldest_ms = message.created_at
         head.pending += 1
         head.unoffered += 1
         if expires_at is not None and (head.next_expiry_ms is None or expires_at < head.next_expiry_ms):

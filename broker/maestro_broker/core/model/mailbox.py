@@ -69,10 +69,11 @@ class Mailbox:
         "unoffered",
     )
 
-    def __init__(self, session: str, *, is_new: bool) -> None:
+    def __init__(self, session: str, *, is_new: bool, oldest_ms: int | None = None) -> None:
+        """`oldest_ms`: when the oldest pending message was accepted, where that is known."""
         self.session = session
-        # When the oldest pending message was accepted, while it is not in memory; None if that must be read.
-        self._oldest_ms: int | None = None
+        # The same, while that message is not in memory; None if it must be read.
+        self._oldest_ms = oldest_ms
         # The last number given; the pending messages, and those of them that no reader was offered.
         self.head_seq = 0
         self.pending = 0

@@ -108,7 +108,7 @@ class State:
         # By sender, the newest time in an id of its filed messages; see MailboxHead.sent_ms.
         self._sent_ms: dict[str, int] = {}
         for session, head in checkpoint.mailboxes.items():
-            mailbox = Mailbox(session, is_new=head.seq == 0)
+            mailbox = Mailbox(session, is_new=head.seq == 0, oldest_ms=head.oldest_ms)
             mailbox.head_seq = head.seq
             mailbox.pending = head.pending
             mailbox.unoffered = head.unoffered

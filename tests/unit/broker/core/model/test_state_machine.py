@@ -321,8 +321,16 @@ class PostOffice(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_missing(self) -> None:
-        """Each inbox holds exactly what the ledger says, in order."""
+        """Each inbox holds exactly what the ledger says, in order; what is known of it without a read is so too."""
         for session in SESSIONS:
+            unread = self.office.state.mailboxes.get(session)
+            if unread is not None and unread.knows_oldest:
+                times = [
+                    (line.seq, line.at_ms)
+                    for (_, to), line in self.ledger.items()
+                    if to == session and line.status == "pending"
+                ]
+                assert unread.oldest_pending_ms == (min(times)[1] if times else None)
             expected = [(line.seq, i, line.status) for (i, to), line in self.ledger.items() if to == session]
             found = self.office.inbox(session, status=ALL, since=0)
             assert [(m.seq, m.id, m.status) for m in found] == sorted(expected)

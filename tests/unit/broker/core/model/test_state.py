@@ -1,4 +1,4 @@
-"""State: what memory knows of a group's messages until they are filed."""
+"""State: what memory knows of messages until they are filed, and after a start."""
 
 from __future__ import annotations
 
@@ -95,3 +95,33 @@ def test_nothing_is_known_of_a_deleted_group() -> None:
     office.file()
     assert list(office.group_mail["reviews"]) == [later]
     assert office.inbox("bob", status=["pending"]) != []
+
+
+def test_a_start_knows_the_oldest_unread_message_where_no_earlier_one_was_taken() -> None:
+    """Otherwise its file must tell: the checkpoint has no times of the others."""
+    office = Office()
+    office.start("ann")
+    office.start("bob")
+
+    def oldest_after_a_crash() -> tuple[bool, int | None]:
+        office.file()
+        office.make_checkpoint()
+        office.crash()
+        mailbox = office.state.mailboxes["bob"]
+        return mailbox.knows_oldest, mailbox.oldest_pending_ms
+
+    assert oldest_after_a_crash() == (True, None)
+    first_ms = office.now_ms
+    office.send("ann", "bob", "m1")
+    office.now_ms += 5
+    office.send("ann", "bob", "m2")
+    assert oldest_after_a_crash() == (True, first_ms)
+    office.now_ms += 5
+    office.send("ann", "bob", "m3")
+    assert oldest_after_a_crash() == (True, first_ms)
+    assert office.confirm("bob", "read", *office.named(["m1"])) == [200]
+    assert oldest_after_a_crash()[0] is False
+    assert office.confirm("bob", "read", *office.named(["m2", "m3"])) == [200, 200]
+    assert oldest_after_a_crash() == (True, None)
+    office.send("ann", "bob", "m4")
+    assert oldest_after_a_crash() == (True, office.now_ms)

@@ -416,6 +416,20 @@ class State:
             pair = self._pairs[key] = PairHistory()
         return pair
 
+    def count_plain(self, sender: str, receiver: str, text: str, now_ms: int) -> bool:
+        """Count a message without metadata; False, and nothing is counted, where the rate limit or the loop guard
+        refuses it. As `window` and `pair`, mostly without their calls."""
+        limits = self.limits
+        window = self._windows.get(sender) or self.window(sender)
+        if window.is_full(now_ms, limits.rate_limit):
+            return False
+        key = (sender, receiver) if sender < receiver else (receiver, sender)
+        pair = self._pairs.get(key) or self.pair(sender, receiver)
+        if not pair.admit(sender, text, now_ms, limits):
+            return False
+        window.add(now_ms)
+        return True
+
     def fan_outs(self, key: str) -> CountWindow:
         """The recent messages to several sessions of one thread (its id) or group (its address)."""
         return self._fan_outs.setdefault(key, CountWindow(PAIR_WINDOW_MS))

@@ -71,13 +71,8 @@ def send(
         or len(text) > limits.text_chars_max
     ):
         return None
-    if limits.rate_limit:
-        window = state.window(sender_id)
-        if window.is_full(now_ms, limits.rate_limit):
-            return None
-        if not state.pair(sender_id, mailbox.session).admit(sender_id, text, now_ms, limits):
-            return None
-        window.add(now_ms)
+    if limits.rate_limit and not state.count_plain(sender_id, mailbox.session, text, now_ms):
+        return None
     seq = mailbox.head_seq + 1
     message = Message(
         id=message_id, sender=sender_id, receiver=mailbox.session, text=text, status="pending", seq=seq,

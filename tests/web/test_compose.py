@@ -267,8 +267,10 @@ def test_names_groups_and_audiences_are_completed(window: Window, team: Team) ->
 def test_tab_leads_from_the_addresses_to_the_text(window: Window) -> None:
     page = window.open("/ui/")
     page.keyboard.press("c")
+    expect(page.locator(TO)).to_be_focused()
     page.keyboard.type("ann")
     page.keyboard.press("Enter")
+    expect(page.locator(".token")).to_have_text(["ann"])
     page.keyboard.press("Tab")
     page.keyboard.type("just typed")
     expect(page.locator(TEXT)).to_have_value("just typed")

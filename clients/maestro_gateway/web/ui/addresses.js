@@ -39,15 +39,17 @@ export const tokens = (app, work) => work.to.map((address) => {
 
 /** @param {App} app @param {Work} work */
 export function picker(app, work) {
-  const found = work.listed ? candidates(app, work) : [];
+  const fitting = () => work.listed ? candidates(app, work) : [];
+  const found = fitting();
   /** @param {Partial<Work>} fields */
   const set = (fields) => void (Object.assign(work, fields), app.update());
   /** @param {KeyboardEvent} event */
   const key = (event) => {
-    const typed = work.entry.trim();
+    // As of now: keys may come faster than the list is drawn, and Enter must not take what stood there before.
+    const typed = work.entry.trim(), now = fitting();
     const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
-    if (step) set({listed: true, at: found.length ? (work.at + step + found.length) % found.length : 0});
-    else if (['Enter', 'Tab', ',', ' '].includes(event.key) && typed && !event.ctrlKey && !event.metaKey) pick(app, work, found[work.at]?.address ?? typed);
+    if (step) set({listed: true, at: now.length ? (work.at + step + now.length) % now.length : 0});
+    else if (['Enter', 'Tab', ',', ' '].includes(event.key) && typed && !event.ctrlKey && !event.metaKey) pick(app, work, now[work.at]?.address ?? typed);
     else if (event.key === 'Enter' && work.to.length && !event.ctrlKey && !event.metaKey) document.getElementById('compose-text')?.focus();
     else if (event.key === 'Backspace' && !work.entry && work.to.length) change(app, work, {to: work.to.slice(0, -1)});
     else if (event.key === 'Escape' && work.listed && typed) set({listed: false, entry: ''});

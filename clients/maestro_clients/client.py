@@ -44,7 +44,7 @@ class Client(CommandMethods):
     for a broker that is gone until its timeout, instead of raising BROKER_UNREACHABLE after 0.3 s. `retry_within_s`:
     how long a method repeats a request that the broker can't do now (`retry_policy`), at most its timeout; 0: never.
     `spin_us`: how long a wait for an answer stays awake before it sleeps. 300 make one send after another a third
-    faster, and take three times the CPU time; only for a broker on this machine, with a core to spare.
+    faster, and take three to four times the CPU time; only for a broker on this machine, with a core to spare.
     """
 
     def __init__(

@@ -142,11 +142,10 @@ class SpoolWriter:
         self._gate.set()
 
     def wait_for_progress(self, timeout_s: float) -> None:
-        """Wait until another chunk is written; the main loop then has work."""
+        """Wait until another chunk is written."""
         self._progress.clear()
         self._gate.set()
         self._progress.wait(timeout_s)
-        self._gate.clear()
 
     def stop(self, timeout_s: float) -> bool:
         """Write what is left and make a checkpoint, within the time; whether it finished. The journal keeps the

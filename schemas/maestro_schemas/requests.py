@@ -40,14 +40,10 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True, rename="camel", k
     # The session that makes the request, with its token.
     who: Identity = field(default=Identity(), name="as")
 
-    @property
-    def items(self) -> int:
-        """How many journal records the request may make."""
-        return 1
-
-    def further_receivers(self, _most: int) -> int:
-        """How many deliveries its records may have beside the first of each; `most`: the receivers of one message."""
-        return 0
+    def record_bounds(self, _most: int) -> tuple[int, int]:
+        """How many journal records the request may make, and how many deliveries these may have beside the first of
+        each; `most`: the receivers of one message."""
+        return 1, 0
 
 
 class Hello(Request, frozen=True):
@@ -114,19 +110,15 @@ class Send(Request, frozen=True):
     # The messages waited in an outbox. One that is refused for good is kept as `failed`, and its sender is notified.
     queued: bool = False
 
-    @property
-    def items(self) -> int:
-        """One for each message."""
-        return len(self.messages)
-
-    def further_receivers(self, most: int) -> int:
-        """One for each address of a list, and `most` for each message to an audience."""
+    def record_bounds(self, most: int) -> tuple[int, int]:
+        """A record for each message; a delivery for each address of a list, and `most` for each message to an
+        audience."""
         further = 0
         for message in self.messages:
             # Nearly always one receiver, which needs no call.
             if type(message.to) is not str or message.to.startswith(AUDIENCE_SIGIL):
                 further += message.further_receivers(most)
-        return further
+        return len(self.messages), further
 
 
 class Inbox(Request, frozen=True):
@@ -176,10 +168,9 @@ class Confirm(Request, frozen=True):
     # The caller speaks for the receiver of each id, with the token in `as`; `as.session` is absent.
     as_receiver: bool = False
 
-    @property
-    def items(self) -> int:
-        """One for each id."""
-        return len(self.ids)
+    def record_bounds(self, _most: int) -> tuple[int, int]:
+        """A record for each id."""
+        return len(self.ids), 0
 
 
 class GetMessage(Request, frozen=True):
@@ -263,10 +254,9 @@ class Delete(Request, frozen=True):
     # As in `confirm`.
     as_receiver: bool = False
 
-    @property
-    def items(self) -> int:
-        """One for each id."""
-        return len(self.ids)
+    def record_bounds(self, _most: int) -> tuple[int, int]:
+        """A record for each id."""
+        return len(self.ids), 0
 
 
 class SessionStart(Request, frozen=True):
@@ -404,9 +394,9 @@ class GroupSet(Request, frozen=True):
     # Addresses of the sessions that are members no longer.
     remove: list[str] = []
 
-    def further_receivers(self, _most: int) -> int:
+    def record_bounds(self, _most: int) -> tuple[int, int]:
         """Its record names every member, and the request does not say how many there are."""
-        return GROUP_MEMBERS_CEILING
+        return 1, GROUP_MEMBERS_CEILING
 
 
 class GroupDelete(Request, frozen=True):
@@ -414,9 +404,9 @@ class GroupDelete(Request, frozen=True):
 
     name: str
 
-    def further_receivers(self, _most: int) -> int:
+    def record_bounds(self, _most: int) -> tuple[int, int]:
         """Its record names every member."""
-        return GROUP_MEMBERS_CEILING
+        return 1, GROUP_MEMBERS_CEILING
 
 
 class GroupGet(Request, frozen=True):

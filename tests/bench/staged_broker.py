@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-
-import zmq
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -45,8 +42,7 @@ if TYPE_CHECKING:
 
 # Whose function, its name, and the stage that its time belongs to.
 LOOP: list[tuple[Any, str, str]] = [
-    (zmq.Poller, "poll", "wait for requests"),
-    (selectors.EpollSelector, "select", "receive"),
+    (ZmtpRouter, "wait", "wait for requests"),
     (ZmtpRouter, "_read", "receive"),
     (Admission, "admit", "decode"),
     (dispatch, "decode_request", "decode"),
@@ -68,7 +64,7 @@ LOOP: list[tuple[Any, str, str]] = [
     (ExpiryTask, "turn", "upkeep"),
     (Loop, "_tick", "upkeep"),
     (CommitPipeline, "submit", "the loop itself"),
-    (Loop, "turn", "the loop itself"),
+    (Loop, "_carry_out", "the loop itself"),
 ]
 WRITER: list[tuple[Any, str, str]] = [
     (Spool, "write_message", "file: the message"),

@@ -17,8 +17,6 @@ import time
 from array import array
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from maestro_broker import __main__ as broker
@@ -29,6 +27,7 @@ from maestro_broker.server.commit_pipeline import CommitPipeline
 from maestro_broker.server.expiry_task import ExpiryTask
 from maestro_broker.server.loop import Loop
 from maestro_broker.transport.local_listener import LocalListener
+from maestro_broker.transport.zmtp_router import ZmtpRouter
 from maestro_broker.views.spool_writer import SpoolWriter
 from maestro_broker.views.write_behind import WriteBehindQueue
 
@@ -46,7 +45,7 @@ WAIT, WORK, SYNC, SEGMENT, PRESSURE, GARBAGE = (
 STAGES = (WAIT, WORK, SYNC, SEGMENT, PRESSURE, GARBAGE)
 # Whose function, its name, and what the loop does in it. All else is work.
 PLACES: list[tuple[Any, str, str]] = [
-    (zmq.Poller, "poll", WAIT),
+    (ZmtpRouter, "wait", WAIT),
     (segment, "sync_data", SYNC),
     (segment, "make_zeros", SEGMENT),
     (Journal, "_roll", SEGMENT),

@@ -1,8 +1,8 @@
 """Blob finisher: the thread that makes uploads whole.
 
 Rule: it reads a whole file for its digest and waits for the disk, so that the main loop does neither. It begins with
-the first upload. The main loop gives it uploads and takes outcomes; `fd` is for the loop's poller, and is readable
-when there are some.
+the first upload. The main loop gives it uploads and takes outcomes; `fd` is readable when there are some, and wakes
+the loop.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class BlobFinisher:
 
     @property
     def fd(self) -> int:
-        """For the poller."""
+        """Readable when there are outcomes."""
         return self._reader.fileno()
 
     def begin(self, upload: Upload) -> None:
@@ -58,8 +58,6 @@ class BlobFinisher:
 
     def outcomes(self) -> list[tuple[Upload, MaestroError | OSError | None]]:
         """The uploads that were finished since the last call, each with its error."""
-        if not self._outcomes:
-            return []
         try:
             self._reader.recv(_DRAIN_BYTES)
         except BlockingIOError:

@@ -45,11 +45,9 @@ class DiskAdmission:
     def admit(self, request: Request, body_bytes: int) -> MaestroError | None:
         """Count a request. Returns STORAGE_FULL if the request may be carried out, but no new mail accepted and no
         refusal recorded; None without restriction. Raises MaestroError STORAGE_FULL if it must be refused."""
-        items = request.items
-        # What a request without items brings is no record.
-        record_bytes = body_bytes + RECORD_BYTES * items if items else 0
-        if further := request.further_receivers(self._receivers_max):
-            record_bytes += DELIVERY_BYTES_MAX * further
+        records, further = request.record_bounds(self._receivers_max)
+        # What a request without a record brings is not kept.
+        record_bytes = body_bytes + RECORD_BYTES * records + DELIVERY_BYTES_MAX * further if records else 0
         wanted = self._batch_bytes + record_bytes
         if wanted <= self._promised_bytes or self._promise(wanted):
             self._batch_bytes = wanted

@@ -245,40 +245,28 @@ def check_role(sender: Session, receiver: Session) -> None:
     )
 
 
-class RateWindow:
-    """The accepted sends of one session in the last minute (a sliding log: exact, and at most `limit` long)."""
+class RateWindow(deque[int]):
+    """The times (ms) of the accepted sends of one session in the last minute (a sliding log: exact, and at most
+    `limit` long). An accepted send is appended."""
 
-    __slots__ = ("_times_ms",)
-
-    def __init__(self) -> None:
-        self._times_ms: deque[int] = deque()
+    __slots__ = ()
 
     def is_full(self, now_ms: int, limit: int) -> bool:
         """Whether the next send would be refused. Without a limit (0) it never is."""
-        times = self._times_ms
-        while times and times[0] <= now_ms - RATE_WINDOW_MS:
-            times.popleft()
-        return bool(limit) and len(times) >= limit
+        while self and self[0] <= now_ms - RATE_WINDOW_MS:
+            self.popleft()
+        return bool(limit) and len(self) >= limit
 
     def check(self, now_ms: int, limit: int) -> None:
         """Raises RATE_LIMITED with the time until the next send is accepted."""
-        times = self._times_ms
         if self.is_full(now_ms, limit):
-            wait_s = (times[len(times) - limit] + RATE_WINDOW_MS - now_ms) / 1000
+            wait_s = (self[len(self) - limit] + RATE_WINDOW_MS - now_ms) / 1000
             raise MaestroError(
                 "RATE_LIMITED",
-                f"this session has sent {len(times)} messages in the last minute, and the limit is {limit}",
+                f"this session has sent {len(self)} messages in the last minute, and the limit is {limit}",
                 f"Send again in {max(1, round(wait_s + 0.5))} s, or put several points into one message. "
                 "The limit is MAESTRO_RATE_LIMIT of the broker.",
                 retry_after_s=wait_s,
                 limit=limit,
-                actual=len(times) + 1,
+                actual=len(self) + 1,
             )
-
-    def add(self, at_ms: int) -> None:
-        """Count an accepted send."""
-        self._times_ms.append(at_ms)
-
-    def times_ms(self) -> list[int]:
-        """The times of the sends, for the checkpoint."""
-        return list(self._times_ms)

@@ -34,10 +34,6 @@ class Tenure:
         self._address = address
         self._warn = warn
 
-    def check(self) -> None:
-        """Before a batch is reported. Raises FatalError."""
-        self._lock.check_held()
-
     def look(self) -> None:
         """Once a second. Raises FatalError."""
         self._lock.check_held()

@@ -194,7 +194,7 @@ class Broker:
             metrics=metrics,
             listeners=self._listeners,
             topics=topics,
-            may_report=tenure.check,
+            may_report=self._lock.check_held,
             wakes=wakes,
         )
         self._index = IndexProcess(options.data, state)

@@ -6,10 +6,7 @@ The spool writer works in the gaps, and whatever no peer waits for comes last.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
-
-import zmq
 
 from maestro_broker.core.context import RequestContext
 
@@ -45,7 +42,7 @@ _TICK_MS = 1_000
 # How long the loop is idle before it seals the log's last batch.
 _SEAL_AFTER_MS = 20
 # How often the loop asks a log that has not committed everything yet.
-_COMMIT_POLL_MS = 1
+_COMMIT_POLL_S = 0.001
 
 
 class Loop:
@@ -100,50 +97,41 @@ class Loop:
     def serve(self, wake: socket.socket) -> None:
         """Serve until `stopping`; a byte at `wake` interrupts a wait. Raises FatalError: the log or the spool writer
         failed."""
-        poller, router = zmq.Poller(), self._local.router
-        poller.register(router, zmq.POLLIN)
-        poller.register(self._local.notices.socket, zmq.POLLIN)
-        poller.register(wake, zmq.POLLIN)
-        reports = self._presence.fd
-        if reports is not None:
-            poller.register(reports, zmq.POLLIN)
-        outcomes = self._wakes.fd
-        if outcomes is not None:
-            poller.register(outcomes, zmq.POLLIN)
-        poller.register(self._blobs.fd, zmq.POLLIN)
+        own = (self._local.notices.fd, wake.fileno(), self._presence.fd, self._wakes.fd, self._blobs.fd)
+        for fd in own:
+            if fd is not None:
+                self._local.router.watch(fd)
         while not self.stopping:
-            if self._curve is not None:
-                self._curve.register(poller)
-            self._index.register(poller)
-            busy = bool(self._loader) or self._local.router.has_left or self._presence.has_due
-            # The spool writer gets idle milliseconds. Handing it less costs more than it files in the time.
-            ready = poller.poll(0 if busy else self._queue.patience_ms())
-            if not ready and not busy:
-                self._writer.go_on()
-                ready = poller.poll(self._wait_ms())
-                self._writer.hold_back()
-            # Nearly always requests alone have come.
-            others = [socket for socket, _ in ready if socket is not router]
-            if others and self._index.fd in others:
-                self._answer_late()
-            self.turn()
-            if others:
-                for listener in self._listeners:
-                    if listener.notices.socket in others:
-                        self._greet(listener)
-                if reports in others:
-                    self._presence.collect()
-            if not self._pipeline:
-                # What is applied and not committed is never reported.
-                self._presence.publish(self._clock.now_ms(), self._pipeline.committed_lsn)
-            if others and outcomes in others:
-                self._wakes.collect()
-            wake_ms = self._wakes.next_ms
-            if wake_ms is not None and wake_ms <= (now_ms := self._clock.now_ms()):
-                self._wakes.turn(now_ms)
+            self._carry_out(self._wait())
 
     def turn(self) -> None:
-        """Carry out one batch and submit it. Raises FatalError."""
+        """Carry out what has arrived, without a wait. Raises FatalError."""
+        self._carry_out(self._local.router.wait(0.0))
+
+    def _wait(self) -> list[int]:
+        """Wait for work; returns the descriptors that have some, beside those of connections."""
+        router, curve = self._local.router, self._curve
+        for listener in self._listeners:
+            while listener.notices.has_taken_in():
+                self._greet(listener)
+        self._index.watch_by(router)
+        is_busy = router.has_left or self._loader.has_work or self._presence.has_due
+        if curve is not None:
+            curve.watch_by(router)
+            is_busy = is_busy or curve.has_left
+        # The spool writer gets idle milliseconds. Handing it less costs more than it files in the time.
+        others = router.wait(0.0 if is_busy else self._queue.patience_s())
+        if not (is_busy or others or router.has_left):
+            self._writer.go_on()
+            others = router.wait(self._wait_s())
+            self._writer.hold_back()
+        return others
+
+    def _carry_out(self, others: list[int]) -> None:
+        """Carry out one batch and submit it; then see to the descriptors that have work beside it. Raises
+        FatalError."""
+        if others and self._index.fd in others:
+            self._answer_late()
         context = self.context()
         now_ms = context.now_ms
         received = 0
@@ -159,8 +147,12 @@ class Loop:
                     bytes_left -= len(reply.body)
                     if bytes_left < 0:
                         break
-        for arrival in chain(self._loader.advance(self._state, now_ms), self._blobs.finished()):
-            self._answer(arrival, context)
+        if self._loader.has_work:
+            for arrival in self._loader.advance(self._state, now_ms):
+                self._answer(arrival, context)
+        if others and self._blobs.fd in others:
+            for arrival in self._blobs.finished():
+                self._answer(arrival, context)
         if now_ms >= self._expiry.next_ms:
             self._expiry.turn(now_ms)
         if now_ms >= self._next_tick_ms:
@@ -168,6 +160,20 @@ class Loop:
         if not self._pipeline.submit() and self._pipeline.seal_is_due and not received:
             self._pipeline.seal()
         self._queue.take_filed(self._state)
+        if others:
+            for listener in self._listeners:
+                if listener.notices.fd in others:
+                    self._greet(listener)
+            if self._presence.fd in others:
+                self._presence.collect()
+        if not self._pipeline and self._presence.is_due():
+            # What is applied and not committed is never reported.
+            self._presence.publish(self._clock.now_ms(), self._pipeline.committed_lsn)
+        if others and self._wakes.fd in others:
+            self._wakes.collect()
+        wake_ms = self._wakes.next_ms
+        if wake_ms is not None and wake_ms <= (now_ms := self._clock.now_ms()):
+            self._wakes.turn(now_ms)
 
     def context(self) -> RequestContext:
         """The circumstances of the requests of this moment."""
@@ -193,17 +199,17 @@ class Loop:
             self._pipeline.greet(listener, topic, self._clock.now_ms())
         self._pipeline.submit()
 
-    def _wait_ms(self) -> int:
+    def _wait_s(self) -> float:
         if self._pipeline:
-            return _COMMIT_POLL_MS
+            return _COMMIT_POLL_S
         next_ms = min(self._next_tick_ms, self._expiry.next_ms)
         wake_ms = self._wakes.next_ms
         until_ms = max(0, (next_ms if wake_ms is None else min(next_ms, wake_ms)) - self._clock.now_ms())
-        return min(_SEAL_AFTER_MS, until_ms) if self._pipeline.seal_is_due else until_ms
+        return (min(_SEAL_AFTER_MS, until_ms) if self._pipeline.seal_is_due else until_ms) / 1000
 
     def _tick(self, context: RequestContext) -> None:
         """Once a second: see that the broker still has what it serves with, drain the outbox, evict idle mailboxes,
-        check the spool writer."""
+        check the spool writer, look for subscriptions."""
         self._tenure.look()
         self._outbox.drain(context)
         self._pipeline.write_markers()
@@ -212,6 +218,8 @@ class Loop:
         self._presence.look_after(context.now_ms)
         self._index.look_after()
         self._answer_late()
+        for listener in self._listeners:
+            self._greet(listener)  # libzmq's descriptor is a hint, which binding a socket again may use up
         for session in self._state.take_counter_mismatches():
             self._warn(f"the counters of mailbox {session} did not fit its files and were counted again")
         if self._writer.failure is not None:

@@ -44,6 +44,11 @@ class MailboxLoader:
         """Whether a mailbox is being loaded."""
         return bool(self._whole)
 
+    @property
+    def has_work(self) -> bool:
+        """Whether `advance` has something to do."""
+        return self._has_grown or bool(self._whole)
+
     def is_loaded(self, state: State, read: Read, now_ms: int) -> bool:
         """Begin to load the mailbox of a read, unless that has begun; True if it is in memory now. Raises OSError.
 

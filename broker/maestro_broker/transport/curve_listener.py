@@ -25,12 +25,15 @@ from . import socket_options
 from .curve_publisher import CurvePublisher, public_key
 from .key_ring import KeyRing
 from .listener import DelimitedPeer, IncomingRequest, without_delimiter
+from .publisher import has_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from maestro_broker.core.model.state import State
     from maestro_schemas.keys import Key
+
+    from .zmtp_router import ZmtpRouter
 
 _ZAP = "inproc://zeromq.zap.01"  # RFC 27
 _MONITOR = "inproc://handshakes"
@@ -77,7 +80,8 @@ class CurveListener:
         self._monitor.connect(_MONITOR)
         self.notices = CurvePublisher(self._new_publisher(), self._may_subscribe)
         self._publisher_is_bound = False
-        self._polled: list[zmq.Socket[bytes]] = []
+        # The socket of notices that wakes the loop.
+        self._watched: zmq.Socket[bytes] | None = None
         self._revoked: set[str] = set()
         self._last_seen_ms: dict[str, int] = {}
         # Handshakes done, connections ended, handshakes refused, replies that could not be sent.
@@ -125,15 +129,18 @@ class CurveListener:
         publisher.setsockopt(zmq.XPUB_MANUAL, 1)
         return publisher
 
-    def register(self, poller: zmq.Poller) -> None:
-        """Have the poller wake the loop. Call it before each wait, because a revocation changes the sockets."""
-        sockets = [self.zap, self.router, self.notices.socket]
-        if sockets != self._polled:
-            for socket in self._polled:
-                poller.unregister(socket)
-            for socket in sockets:
-                poller.register(socket, zmq.POLLIN)
-            self._polled = sockets
+    def watch_by(self, waiting: ZmtpRouter) -> None:
+        """Have this listener's sockets wake the loop. Call it before each wait, because a revocation changes them."""
+        if self.notices.socket is not self._watched:
+            for socket in (self.zap, self.router, self.notices.socket):
+                waiting.watch(int(socket.getsockopt(zmq.FD)))
+            self._watched = self.notices.socket
+
+    @property
+    def has_left(self) -> bool:
+        """Whether something has arrived that no descriptor reports: sending takes it in, and `receive` may leave some
+        of it."""
+        return has_arrived(self.router) or has_arrived(self.zap)
 
     # --- keys ----------------------------------------------------------------------------------------------
 

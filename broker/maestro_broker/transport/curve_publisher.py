@@ -29,6 +29,7 @@ class CurvePublisher(Publisher):
         """Close the socket, with all subscriptions, and use another."""
         self.socket.close(0)
         self.socket = socket
+        self._has_sent = False
         self._applied.clear()
         self._denied.clear()
         self.clear()

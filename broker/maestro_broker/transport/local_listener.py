@@ -11,7 +11,7 @@ import errno
 import os
 import resource
 import stat
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import zmq
 
@@ -139,10 +139,10 @@ class LocalListener:
     def reply(self, peer: ZmtpPeer | DelimitedPeer, request_id: bytes, status: bytes, body: bytes) -> None:
         """Send a reply with the next `flush`; drop and count it if the peer is gone or does not read."""
         data = zmtp.message_after(_HEADER_FRAME, request_id, status, body)
-        if type(peer) is DelimitedPeer:
+        if isinstance(peer, DelimitedPeer):
             self.router.reply(peer.peer, _DELIMITER_FRAME + data)
         else:
-            self.router.reply(cast("ZmtpPeer", peer), data)
+            self.router.reply(peer, data)
 
     def flush(self) -> None:
         """Send the replies of this batch, all of a peer's in one call."""

@@ -24,15 +24,30 @@ class Publisher:
     """The notices of one listener."""
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
-        self.socket = socket  # readable, for a poller, when a subscription has arrived
+        self.socket = socket
+        self._has_sent = False
         self.topics: set[str] = set()  # that have a subscriber
         # Those that got their first subscriber, or lost their last one, since `take_changed`.
         self._changed: set[str] = set()
         # Those of `topics` that are neither one session's nor every notice: only these need a comparison each.
         self._partial: set[str] = set()
 
+    @property
+    def fd(self) -> int:
+        """Readable when a subscription has arrived; see also `has_taken_in`."""
+        return int(self.socket.getsockopt(zmq.FD))
+
+    def has_taken_in(self) -> bool:
+        """Whether a subscription has arrived that `fd` does not report, because a notice was sent meanwhile: libzmq
+        then sees to both. Ask before each wait."""
+        if not self._has_sent:
+            return False
+        self._has_sent = False
+        return has_arrived(self.socket)
+
     def publish(self, topic: str, body: bytes) -> None:
         """Send a notice to the subscribers of its topic; drop it for those that do not read."""
+        self._has_sent = True
         with contextlib.suppress(zmq.Again):
             self.socket.send_multipart((topic.encode(), body), zmq.NOBLOCK)
 
@@ -86,3 +101,8 @@ class Publisher:
     def _unsubscribe(self, _topic: str, _frame: zmq.Frame) -> bool:
         """Whether the topic has no subscriber any more. libzmq reports only the last one that leaves."""
         return True
+
+
+def has_arrived(socket: zmq.Socket[bytes]) -> bool:
+    """Whether there is something to receive. A socket's descriptor reports only what came since it was used last."""
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import selectors
 import socket
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from maestro_runtime.ownership import peer_uid
 from maestro_wire import zmtp
 
 from .listener import IncomingRequest, without_delimiter
+from .readiness import READ, WRITE, Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,6 @@ _HANDSHAKE_S = 5.0
 # second.
 _UNREAD_BYTES_MAX = 1 << 20
 _UNSENT_BYTES_MAX = 64 << 20
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -49,7 +48,7 @@ class ZmtpPeer:
         self.link = zmtp.ZmtpConnection(zmtp.ROUTERS_PEERS, frame_bytes_max)
         self.is_open = True
         self.began_s = began_s
-        self.events = _READ
+        self.events = READ
         self.unread: list[list[bytes]] = []  # requests received and not yet yielded, the next one last
         self.queued = False  # whether it is in the router's queue
         self.out: list[bytes] = []  # replies of this batch
@@ -65,15 +64,16 @@ class ZmtpRouter:
         are accepted."""
         self._frame_bytes_max = frame_bytes_max
         self._peers_max = peers_max
-        self._selector = selectors.DefaultSelector()
+        self._readiness = Readiness()
         self._listener: socket.socket | None = None
+        self._listener_fd = -1
         self._accepts = False
         self._buffer = bytearray(_CHUNK)
         self._view = memoryview(self._buffer)
-        self._peers: set[ZmtpPeer] = set()
+        self._peers: dict[int, ZmtpPeer] = {}  # by descriptor
         self._handshaking: set[ZmtpPeer] = set()
-        # Peers with requests, in turn. Kept from one `receive` to the next: in the selector's order, a peer that
-        # always has requests would always be first.
+        # Peers with requests, in turn. Kept from one `receive` to the next: in the kernel's order, a peer that always
+        # has requests would always be first.
         self._queue: deque[ZmtpPeer] = deque()
         self._dirty: list[ZmtpPeer] = []  # peers with replies of this batch
         # Connections opened and closed, and replies that were dropped.
@@ -87,13 +87,38 @@ class ZmtpRouter:
         old, self._listener = self._listener, made
         if old is not None:
             if self._accepts:
-                self._pause_accepting(old)
+                self._pause_accepting()
             old.close()
+        self._listener_fd = made.fileno()
         self._resume_accepting()
 
-    def fileno(self) -> int:
-        """For a poller: readable when a socket has work for `receive`. See also `has_left`."""
-        return self._selector.fileno()
+    def watch(self, fd: int, events: int = READ) -> None:
+        """Have `wait` report another descriptor, until it is closed; again, with other events."""
+        try:
+            self._readiness.register(fd, events)
+        except FileExistsError:
+            self._readiness.modify(fd, events)
+
+    def wait(self, timeout_s: float) -> list[int]:
+        """Wait until a connection or another watched descriptor has work; returns the others that have. `receive`
+        then yields the requests. See also `has_left`."""
+        peers, queue = self._peers, self._queue
+        others: list[int] = []
+        for fd, events in self._readiness.poll(timeout_s):
+            peer = peers.get(fd)
+            if peer is None:
+                if fd == self._listener_fd:
+                    self._accept()
+                else:
+                    others.append(fd)
+                continue
+            # The end of a connection and its errors are for both.
+            if events & ~READ:
+                self._send(peer)
+            if events & ~WRITE and not peer.queued:
+                peer.queued = True
+                queue.append(peer)
+        return others
 
     @property
     def has_left(self) -> bool:
@@ -103,20 +128,11 @@ class ZmtpRouter:
     # --- receiving -----------------------------------------------------------------------------------------
 
     def receive(self, most: int) -> Iterator[IncomingRequest]:
-        """Yield up to `most` requests that have arrived.
+        """Yield up to `most` requests that `wait` has found.
 
         Round robin: each peer's turn is what one system call has read; a peer with more is queued behind the others.
         """
         queue = self._queue
-        for key, events in self._selector.select(0):
-            peer: ZmtpPeer | None = key.data
-            if peer is None:
-                self._accept()
-                continue
-            if events & _WRITE:
-                self._send(peer)
-            if events & _READ:
-                self._enqueue(peer)
         count = 0
         while queue and count < most:
             peer = queue.popleft()
@@ -178,7 +194,7 @@ class ZmtpRouter:
             if listener is None:
                 return
             if len(self._peers) >= self._peers_max:
-                self._pause_accepting(listener)
+                self._pause_accepting()
                 return
             try:
                 connected, _ = listener.accept()
@@ -186,26 +202,26 @@ class ZmtpRouter:
                 return
             except OSError as error:
                 if error.errno in _NO_MORE_FILES:
-                    self._pause_accepting(listener)
+                    self._pause_accepting()
                     return
                 continue  # the peer has closed it already
             connected.setblocking(False)  # noqa: FBT003 - the standard library's signature
             self.opened += 1
             peer = ZmtpPeer(connected, self._frame_bytes_max, time.monotonic())
-            self._peers.add(peer)
+            self._peers[connected.fileno()] = peer
             self._handshaking.add(peer)
-            self._selector.register(connected, _READ, peer)
+            self._readiness.register(connected, READ)
             peer.out.append(zmtp.ROUTER_OPENING)
             self._send(peer)
 
-    def _pause_accepting(self, listener: socket.socket) -> None:
+    def _pause_accepting(self) -> None:
         """Until connections were closed: `look_after` tries again. New peers wait in the kernel's queue."""
-        self._selector.unregister(listener)
+        self._readiness.unregister(self._listener_fd)
         self._accepts = False
 
     def _resume_accepting(self) -> None:
         if not self._accepts and self._listener is not None:
-            self._selector.register(self._listener, _READ, None)
+            self._readiness.register(self._listener_fd, READ)
             self._accepts = True
 
     # --- sending -------------------------------------------------------------------------------------------
@@ -248,13 +264,13 @@ class ZmtpRouter:
             del unsent[:sent]
         elif sent < len(data):
             unsent += memoryview(data)[sent:]
-        events = _READ
+        events = READ
         if unsent:
-            events = _WRITE if len(unsent) > _UNREAD_BYTES_MAX else _READ | _WRITE
+            events = WRITE if len(unsent) > _UNREAD_BYTES_MAX else READ | WRITE
         if events != peer.events:
             peer.events = events
-            self._selector.modify(peer.socket, events, peer)
-        if peer.unread and events & _READ:
+            self._readiness.modify(peer.socket, events)
+        if peer.unread and events & READ:
             self._enqueue(peer)
 
     def _drop(self, peer: ZmtpPeer) -> None:
@@ -262,9 +278,9 @@ class ZmtpRouter:
             return
         peer.is_open = False
         self.closed += 1
-        self._peers.discard(peer)
+        del self._peers[peer.socket.fileno()]
         self._handshaking.discard(peer)
-        self._selector.unregister(peer.socket)
+        self._readiness.unregister(peer.socket)
         peer.socket.close()
 
     # --- upkeep --------------------------------------------------------------------------------------------
@@ -287,13 +303,13 @@ class ZmtpRouter:
             self._listener = None
         self.flush()
         until_s = time.monotonic() + linger_s
-        while (slow := [peer for peer in self._peers if peer.unsent]) and time.monotonic() < until_s:
+        while (slow := [peer for peer in self._peers.values() if peer.unsent]) and time.monotonic() < until_s:
             time.sleep(0.005)
             for peer in slow:
                 self._send(peer)
-        for peer in list(self._peers):
+        for peer in list(self._peers.values()):
             self._drop(peer)
-        self._selector.close()
+        self._readiness.close()
 
 
 def listening_socket(path: str) -> socket.socket:

@@ -27,6 +27,8 @@ _BEHIND_FROM = 0.8
 # From this share on, each batch waits for the spool writer, and for this time at most.
 _SLOW_FROM = 0.9
 _SLOW_S = 0.02
+# How long the main loop is idle before the spool writer gets the gap.
+_PATIENCE_S = 0.001
 
 
 class WriteBehindQueue:
@@ -63,11 +65,11 @@ class WriteBehindQueue:
         while self._batches and self._batches[0][0] <= changes[-1].lsn:
             self.total_bytes -= self._batches.popleft()[1]
 
-    def patience_ms(self) -> int:
+    def patience_s(self) -> float:
         """How long the main loop must be idle before the spool writer may work; 0 once it is well behind."""
         if not self.unfiled or self.total_bytes >= self._bytes_max * _BEHIND_FROM:
-            return 0
-        return 1
+            return 0.0
+        return _PATIENCE_S
 
     def press_back(self) -> MaestroError | None:
         """Wait a little if the spool writer is far behind; at the limit, return the error for new sends.

@@ -33,10 +33,9 @@ class BlobPut(Request, frozen=True):
     # At most 512 KiB.
     data: bytes
 
-    @property
-    def items(self) -> int:
+    def record_bounds(self, _most: int) -> tuple[int, int]:
         """None: what it brings is no record."""
-        return 0
+        return 0, 0
 
 
 class BlobGet(Request, frozen=True):

@@ -133,4 +133,4 @@ def test_an_unknown_command_lists_the_known() -> None:
 
 
 def test_a_part_of_a_file_makes_no_record() -> None:
-    assert BlobPut(sha256="a" * 64, size=1, offset=0, data=b"x").items == 0
+    assert BlobPut(sha256="a" * 64, size=1, offset=0, data=b"x").record_bounds(64) == (0, 0)

@@ -132,7 +132,8 @@ class Journal:
 
     def committed(self) -> int | None:
         """The last LSN of the batches submitted since the last call; None if there was none."""
-        self._check()
+        if self._write_is_pending or self._failure is not None:
+            self._check()
         lsn, self._newly_committed = self._newly_committed, None
         # What was written into a segment that has no name any more is lost when this process ends.
         if lsn is not None and not os.fstat(self._fd).st_nlink:
@@ -231,7 +232,8 @@ class Journal:
     # --- inside ------------------------------------------------------------------------------------------
 
     def _append(self, bodies: Sequence[bytes], *, from_reserve: bool) -> None:
-        self._check()
+        if self._write_is_pending or self._failure is not None:
+            self._check()
         if self._active_is_reserve and not from_reserve and not self._reserve_is_restored():
             raise _storage_full(self._directory)
         need_bytes = sum(map(len, bodies)) + RECORD_BYTES * len(bodies)

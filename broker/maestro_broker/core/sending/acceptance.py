@@ -361,7 +361,7 @@ def _accept(state: State, sender: SessionState, draft: _Draft, context: RequestC
     if files:
         state.attached.append(record)
     if window is not None:
-        window.add(now_ms)
+        window.append(now_ms)
         for taker in takers:
             state.pair(sender_id, taker.mailbox.session).add(sender_id, text, metadata, now_ms)
     if is_list:

@@ -338,4 +338,4 @@ def _count(window: validation.RateWindow, now_ms: int, limit: int, what: str, se
             limit=limit,
             actual=error.actual,
         ) from None
-    window.add(now_ms)
+    window.append(now_ms)

@@ -7,7 +7,6 @@ silent for too long is ended, and the request that it worked on is refused.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import subprocess
@@ -16,16 +15,17 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import zmq
 
 from maestro_broker.core.people import people_of
 from maestro_broker.index.orders import SEARCH_S_MAX, Frames, IndexAnswer, frame
+from maestro_broker.transport.readiness import READ, WRITE
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
     from maestro_broker.core.model.state import State
     from maestro_broker.index.orders import IndexOrder, IndexReport
     from maestro_broker.transport.listener import IncomingRequest
+    from maestro_broker.transport.zmtp_router import ZmtpRouter
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ class IndexProcess:
         # Since when it works on the oldest request, as far as the broker knows.
         self._busy_s = 0.0
         self._has_spoken = False
-        self._registered: tuple[int, int] | None = None
+        # The socket that is watched, and for what.
+        self._watched: tuple[socket.socket, int] | None = None
         self._starts = 0
         self.report: IndexReport | None = None
 
@@ -143,26 +144,20 @@ class IndexProcess:
             self._refused.append(LateReply(oldest.arrival, _unavailable("it did not answer in time", 1.0)))
             self._ended()
 
-    # --- the loop's poller ---------------------------------------------------------------------------------
+    # --- the loop's wait -----------------------------------------------------------------------------------
 
-    def register(self, poller: zmq.Poller) -> None:
-        """Have the poller watch the present socket."""
-        wanted = None
-        if self._socket is not None:
-            wanted = self._socket.fileno(), zmq.POLLIN | (zmq.POLLOUT if self._unsent else 0)
-        if wanted == self._registered:
-            return
-        if self._registered is not None and (wanted is None or wanted[0] != self._registered[0]):
-            with contextlib.suppress(KeyError):
-                poller.unregister(self._registered[0])
-        if wanted is not None:
-            poller.register(*wanted)
-        self._registered = wanted
+    def watch_by(self, waiting: ZmtpRouter) -> None:
+        """Have the present socket wake the loop. Call it before each wait. A closed socket is watched no longer."""
+        wanted = None if self._socket is None else (self._socket, READ | WRITE if self._unsent else READ)
+        if wanted != self._watched:
+            if wanted is not None:
+                waiting.watch(wanted[0].fileno(), wanted[1])
+            self._watched = wanted
 
     @property
     def fd(self) -> int | None:
         """The descriptor that is watched."""
-        return None if self._registered is None else self._registered[0]
+        return None if self._watched is None else self._watched[0].fileno()
 
     # --- the process ---------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class WakeTask:
 
     @property
     def fd(self) -> int | None:
-        """For the loop's poller: readable when a wake was carried out, or could not be."""
+        """Readable when a wake was carried out, or could not be."""
         return self._waker.fd
 
     @property
@@ -86,7 +86,8 @@ class WakeTask:
             return None
         if self._unknown:
             return 0
-        return None if self._unseen() is not None else self._table.next_ms
+        next_ms = self._table.next_ms
+        return None if next_ms is None or self._unseen() is not None else next_ms
 
     def committed(self, changes: Iterable[Change]) -> None:
         """These changes are durable."""

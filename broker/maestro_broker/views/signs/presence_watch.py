@@ -91,7 +91,7 @@ class PresenceWatch:
 
     @property
     def fd(self) -> int | None:
-        """For the loop's poller: readable when the kernel has something to report. None where it never has."""
+        """Readable when the kernel has something to report. None where it never has."""
         return None if self._poller is None else self._poller.fileno()
 
     @property
@@ -155,8 +155,8 @@ class PresenceWatch:
             else:
                 self._due.update(dict.fromkeys(self._ends.ended(fd)))
 
-    def publish(self, now_ms: int, lsn: int) -> None:
-        """Send a notice for each session whose state has changed. `lsn`: the newest one that is durable."""
+    def is_due(self) -> bool:
+        """Whether sessions must be looked at: their registration, a subscription or a sign has changed."""
         changed = self._state.sessions.take_changed()
         if changed:
             self._due.update(dict.fromkeys(changed))
@@ -165,8 +165,11 @@ class PresenceWatch:
                 session, separator, rest = topic.partition(TOPIC_SEPARATOR)
                 if separator and not rest:
                     self._due[session] = None
-        if not self._due:  # as in nearly every turn
-            return
+        return bool(self._due)
+
+    def publish(self, now_ms: int, lsn: int) -> None:
+        """Send a notice for each session that is due and whose state has changed. `lsn`: the newest one that is
+        durable."""
         for session in list(islice(self._due, _AT_ONCE_MAX)):
             del self._due[session]
             self._report(session)

@@ -188,7 +188,7 @@ def test_no_minute_ever_holds_more_than_the_limit(steps_ms: list[int], limit: in
         now_ms += step_ms
         error = _refusal(window, now_ms, limit)
         if error is None:
-            window.add(now_ms)
+            window.append(now_ms)
             accepted.append(now_ms)
         else:
             assert error.code == "RATE_LIMITED"
@@ -204,7 +204,7 @@ def test_a_limit_of_zero_is_none() -> None:
     window = validation.RateWindow()
     for _ in range(100):
         window.check(0, 0)
-        window.add(0)
+        window.append(0)
 
 
 def test_too_many_items() -> None:

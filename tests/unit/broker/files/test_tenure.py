@@ -42,7 +42,6 @@ def scene(tmp_path: Path) -> Scene:
 
 def test_with_everything_in_place_nothing_is_said(scene: Scene) -> None:
     scene.address.publish({"pid": 1})
-    scene.tenure.check()
     scene.tenure.look()
     assert scene.warnings == []
 
@@ -65,9 +64,8 @@ def test_without_sockets_it_ends(scene: Scene) -> None:
 
 def test_without_its_lock_it_ends(scene: Scene) -> None:
     os.unlink(scene.data / "broker.lock")
-    for call in (scene.tenure.check, scene.tenure.look):
-        with pytest.raises(FatalError, match=r"broker\.lock"):
-            call()
+    with pytest.raises(FatalError, match=r"broker\.lock"):
+        scene.tenure.look()
 
 
 def test_an_address_that_cannot_be_written_is_tried_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

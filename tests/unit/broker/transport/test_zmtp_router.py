@@ -66,6 +66,7 @@ class RouterScene:
 
     def received(self, most: int = 512) -> list[tuple[ZmtpPeer, list[bytes]]]:
         """What has arrived: the peer and the frames of each request."""
+        self.router.wait(0.0)
         return [(arrival.peer, arrival.frames) for arrival in self.router.receive(most)]
 
     def close(self) -> None:
@@ -98,7 +99,7 @@ def test_a_dealer_of_libzmq_is_answered(scene: RouterScene, size: int) -> None:
     for number in range(3):
         # Data that the socket did not take at once is sent as the peer reads.
         while not dealer.poll(1):
-            list(scene.router.receive(512))
+            scene.received(512)
         assert dealer.recv_multipart() == [b"M1", b"%d" % number, b"200", body]
     assert (scene.router.opened, scene.router.closed, scene.router.unsent) == (1, 0, 0)
 
@@ -120,11 +121,11 @@ def test_no_more_than_asked_for(scene: RouterScene) -> None:
     scene.until(lambda: scene.router.opened == 10)
     came = 0
     while came < 20:
-        now = len(list(scene.router.receive(3)))
+        now = len(scene.received(3))
         assert now == min(3, 20 - came)
         came += now
     assert not scene.router.has_left
-    assert list(scene.router.receive(3)) == []
+    assert scene.received(3) == []
 
 
 def test_a_batch_that_is_cut_short_is_continued_later(scene: RouterScene) -> None:
@@ -133,20 +134,21 @@ def test_a_batch_that_is_cut_short_is_continued_later(scene: RouterScene) -> Non
     scene.until(lambda: scene.router.opened == 1)
     taken = []
     for _ in range(4):
+        scene.router.wait(0.0)
         taken.append(next(iter(scene.router.receive(512))))
         assert scene.router.has_left
     assert [arrival.frames[1] for arrival in taken] == [b"0", b"1", b"2", b"3"]
     asking.close()
     scene.router.reply(taken[0].peer, zmtp.message((b"M1", b"0", b"200", b"")))
     scene.router.flush()
-    assert list(scene.router.receive(512)) == []
+    assert scene.received(512) == []
     assert not scene.router.has_left
 
 
 def test_a_peer_that_always_asks_does_not_keep_others_waiting(scene: RouterScene) -> None:
     greedy, modest = (scene.raw(zmtp.DEALER_OPENING) for _ in range(2))
     scene.until(lambda: scene.router.opened == 2)
-    list(scene.router.receive(512))
+    scene.received(512)
     more = rest = zmtp.message((b"M1", b"greedy")) * 1_000
     greedy.setblocking(False)
 
@@ -183,7 +185,7 @@ def test_a_peer_that_does_not_speak_zmtp_is_disconnected(scene: RouterScene, sai
 def test_a_connection_without_a_handshake_is_closed(scene: RouterScene, monkeypatch: pytest.MonkeyPatch) -> None:
     mute, shaken = scene.raw(), scene.raw(zmtp.DEALER_OPENING)
     scene.until(lambda: scene.router.opened == 2)
-    list(scene.router.receive(512))
+    scene.received(512)
     scene.router.look_after()
     assert scene.router.closed == 0
     monkeypatch.setattr(zmtp_router, "_HANDSHAKE_S", 0.0)
@@ -206,7 +208,7 @@ def test_a_peer_that_does_not_read_is_not_read_from(scene: RouterScene) -> None:
     kept = 80 - scene.router.unsent
     assert 64 <= kept < 80
     deaf.sendall(zmtp.message(REQUEST))
-    assert list(scene.router.receive(512)) == []
+    assert scene.received(512) == []
     link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, 1 << 30)
     answers = 0
     found: list[tuple[ZmtpPeer, list[bytes]]] = []
@@ -239,7 +241,7 @@ def test_unsent_data_is_not_copied_at_each_send(scene: RouterScene) -> None:
                 slow.recv(1 << 18)
             tracemalloc.reset_peak()
             before, _ = tracemalloc.get_traced_memory()
-            list(scene.router.receive(512))
+            scene.received(512)
             _, most = tracemalloc.get_traced_memory()
             assert most - before < 4 << 20
             unsent = len(peer.unsent)
@@ -255,7 +257,7 @@ def test_a_peer_without_requests_is_forgotten(scene: RouterScene) -> None:
     kept = scene.raw(zmtp.DEALER_OPENING + b"\x04\x08\x04PING\0\0!")
     link = zmtp.ZmtpConnection(zmtp.DEALERS_PEERS, FRAME_BYTES_MAX)
     scene.until(lambda: scene.router.opened == 4)
-    list(scene.router.receive(512))
+    scene.received(512)
     link.receive(kept.recv(4_096))
     assert link.ready
     assert scene.router._dirty == []
@@ -285,7 +287,7 @@ def test_no_more_than_there_is_room_for(tmp_path: Path) -> None:
         late = scene.raw(zmtp.DEALER_OPENING + zmtp.message(REQUEST))
         scene.until(lambda: scene.router.opened == 2)
         for _ in range(3):
-            assert list(scene.router.receive(512)) == []
+            assert scene.received(512) == []
             scene.router.look_after()
         assert scene.router.opened == 2
         first[0].close()
@@ -319,7 +321,7 @@ def test_no_more_files(scene: RouterScene, monkeypatch: pytest.MonkeyPatch) -> N
     scene.raw()
     for number, accepts in ((errno.ECONNABORTED, True), (errno.EMFILE, False)):
         monkeypatch.setattr(scene.router, "_listener", Full(listener, number))
-        list(scene.router.receive(512))
+        scene.received(512)
         assert scene.router._accepts is accepts
     monkeypatch.setattr(scene.router, "_listener", listener)
     scene.router.look_after()
@@ -336,6 +338,7 @@ def test_a_socket_that_another_process_holds(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
             peer.connect(path)
             while not router.opened:
+                router.wait(0.0)
                 list(router.receive(512))
         router.close(0.0)
     assert os.path.exists(path)

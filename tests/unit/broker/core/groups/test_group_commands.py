@@ -368,9 +368,9 @@ def test_the_largest_record_is_within_its_bound() -> None:
     office.do(_set(None, create=True, add=names[:256]))
     office.do(_set(None, add=names[256:], remove=names[:128]))
     largest = max(map(len, office.journal))
-    assert _set(None).further_receivers(64) * 176 > largest
+    assert _set(None).record_bounds(64)[1] * 176 > largest
     office.do(GroupDelete(name="reviews"))
-    assert GroupDelete(name="reviews").further_receivers(64) * 176 > len(office.journal[-1])
+    assert GroupDelete(name="reviews").record_bounds(64)[1] * 176 > len(office.journal[-1])
 
 
 def test_a_replay_gives_the_same_groups(office: Office) -> None:

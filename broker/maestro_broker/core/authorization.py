@@ -103,10 +103,12 @@ def sender_of(state: State, who: Identity, now_ms: int) -> SessionState:
 
 def active_sender(state: State, who: Identity, now_ms: int) -> SessionState:
     """The sending session. Raises as `authenticate`, and SESSION_ENDED."""
-    # As `sender_of`, without its call: this is done for every send.
-    sender = authenticate(state, who, now_ms)
-    if sender is None:
+    sessions = state.sessions
+    sender = None if who.session is None or who.operator else sessions.get(who.session)
+    if sender is None or sender.token_hash is not None or sender is sessions.operator:
         sender = sender_of(state, who, now_ms)
+    else:  # without a call, since nearly every send is such a one
+        sender.last_activity_ms = now_ms
     if not sender.active:
         raise ended(sender.session)
     return sender

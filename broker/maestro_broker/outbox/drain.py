@@ -117,14 +117,11 @@ class OutboxDrainer:
         waiting -= len(self._unsettled)
         return DrainReply(sent=tried - refused, waiting=max(0, waiting), failed=failed + refused)
 
-    @property
-    def has_applied(self) -> bool:
-        """Whether entries were applied since the last `take_applied`."""
-        return bool(self._applied)
-
     def take_applied(self) -> list[AppliedEntry]:
         """The entries that were applied since the last call."""
-        applied, self._applied = self._applied, []
+        applied = self._applied
+        if applied:
+            self._applied = []
         return applied
 
     def settle(self, applied: list[AppliedEntry]) -> None:

@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 # From this number of new markers on, another thread sets them during the commit: it costs the main loop 10 us to hand
 # them over, and 4 us to set one itself.
 _MARKERS_APART = 6
+# The records that may not use the log's reserve.
+_SENDS = frozenset({records.Accepted, records.Failed})
 
 
 class _Batch(Struct, gc=False):
@@ -130,7 +132,8 @@ class CommitPipeline:
         state = self._state
         changes = state.take_changes()
         self._disk.begin_batch()
-        is_batch = bool(changes or self.answers or self._heads or self._outbox.has_applied)
+        applied = self._outbox.take_applied()
+        is_batch = bool(changes or self.answers or self._heads or applied)
         if is_batch:
             submitted_s = time.perf_counter()
             markers = [(mailbox, mailbox.unoffered > 0) for mailbox in state.take_touched()]
@@ -144,7 +147,7 @@ class CommitPipeline:
                     markers,
                     self.answers,
                     self._heads,
-                    self._outbox.take_applied(),
+                    applied,
                     state.attached,
                 )
             )
@@ -180,7 +183,11 @@ class CommitPipeline:
 
     def _write(self, changes: list[Change], markers: list[tuple[Mailbox, bool]]) -> int:
         """Submit the changes, and set many new markers meanwhile. Returns the bytes of the changes' records."""
-        sends = any(isinstance(change.record, records.Accepted | records.Failed) for change in changes)
+        sends = False
+        for change in changes:
+            if type(change.record) in _SENDS:  # as nearly always the first one
+                sends = True
+                break
         bodies = [records.encode(change.record) for change in changes]
         new = [mailbox for mailbox, marked in markers if marked and not mailbox.marked]
         if len(new) < _MARKERS_APART:  # `_report` sets them
@@ -220,7 +227,8 @@ class CommitPipeline:
             self._metrics.committed(changes, took_ms)
             if self._wakes:
                 self._wakes.committed(changes)
-        self._outbox.settle(batch.outbox)
+        if batch.outbox:
+            self._outbox.settle(batch.outbox)
 
     def _file_attachments(self, record: records.Accepted) -> None:
         try:

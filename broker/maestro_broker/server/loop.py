@@ -134,12 +134,12 @@ class Loop:
             self._answer_late()
         context = self.context()
         now_ms = context.now_ms
-        received = 0
+        has_received = False
         answer, add = self._dispatch.answer, self._pipeline.answers.append
         for listener in self._listeners:
             bytes_left = _BATCH_ANSWER_BYTES
             for arrival in listener.receive(_BATCH_REQUESTS):
-                received += 1
+                has_received = True
                 # As `_answer`, without its call.
                 reply = answer(arrival, context)
                 if reply is not None:
@@ -157,7 +157,7 @@ class Loop:
             self._expiry.turn(now_ms)
         if now_ms >= self._next_tick_ms:
             self._tick(context)
-        if not self._pipeline.submit() and self._pipeline.seal_is_due and not received:
+        if not self._pipeline.submit() and self._pipeline.seal_is_due and not has_received:
             self._pipeline.seal()
         self._queue.take_filed(self._state)
         if others:

@@ -245,14 +245,11 @@ class ZmtpRouter:
         if not peer.is_open:
             return
         unsent, out = peer.unsent, peer.out
-        data: bytes | bytearray
-        if unsent:
-            for piece in out:
-                unsent += piece
-            data = unsent
-        else:
-            data = out[0] if len(out) == 1 else b"".join(out)
+        data: bytes | bytearray = b"".join(out)
         out.clear()
+        if unsent:
+            unsent += data
+            data = unsent
         try:
             sent = peer.socket.send(data) if data else 0
         except BlockingIOError:
@@ -264,6 +261,8 @@ class ZmtpRouter:
             del unsent[:sent]
         elif sent < len(data):
             unsent += memoryview(data)[sent:]
+        else:
+            return  # nothing has waited, and nothing waits
         events = READ
         if unsent:
             events = WRITE if len(unsent) > _UNREAD_BYTES_MAX else READ | WRITE

@@ -124,10 +124,7 @@ class SpoolWriter:
 
     def take_filed(self) -> list[list[Change]]:
         """The changes that were written since the last call, which the main loop may now drop."""
-        taken = []
-        while self._filed:
-            taken.append(self._filed.popleft())
-        return taken
+        return [self._filed.popleft() for _ in range(len(self._filed))]
 
     def hold_back(self) -> None:
         """The main loop has work: pause before the next file.

@@ -77,7 +77,6 @@ BOUNDS: dict[str, tuple[float, str]] = {
     # because they depend on which thread was first.
     "alone: journal writes": (1, "one pwrite"),
     "alone: journal syncs": (1, "one fdatasync, before the answer"),
-    "alone: libzmq's looks": (7, "poll and getpid, when the loop asks libzmq for new subscriptions"),
     "alone: loop's other calls": (
         5.3,
         "an epoll_wait, a recv, a send; two looks, at the segment's name and at the lock",
@@ -200,14 +199,12 @@ def test_system_calls(post_office: PostOffice) -> None:
     assert not others, "a send between two clients of this machine wakes no other thread"
 
     counts = _of(alone, loop)
-    looks = counts.pop("poll") + counts.pop("getpid")
     writes, syncs = counts.pop("pwrite64"), counts.pop("fdatasync")
     in_batch, in_flight, filed = _of(batch, loop), _of(pipelined, loop), _of(calls, spool_writer)
     check(
         **{
             "alone: journal writes": (writes - 1) / ALONE,
             "alone: journal syncs": (syncs - 1) / ALONE,
-            "alone: libzmq's looks": looks / ALONE,
             "alone: loop's other calls": counts.total() / ALONE,
             "batch: journal syncs": (in_batch["fdatasync"] - 1) / BATCHES,
             "batch: all calls of the loop": in_batch.total() / BATCHES,

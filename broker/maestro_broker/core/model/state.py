@@ -230,32 +230,32 @@ class State:
         """The files of these changes are written."""
         mailboxes, unfiled, sent_ms = self.mailboxes, self._unfiled, self._sent_ms
         for change in changes:
-            record = change.record
-            self.filed_lsn = change.lsn
-            match record:
-                case Accepted(message):
-                    # As `_filed_sent` and `_filed_delivery`, without their calls: this is done for every message.
-                    message_id, id_ms = message.id, change.id_ms
-                    unfiled.pop(message_id, None)
-                    if id_ms is None:
-                        id_ms = message_time_ms(message_id)
-                    if id_ms > sent_ms.get(message.sender, id_ms):
-                        sent_ms[message.sender] = id_ms
-                    if not record.more:
-                        mailbox = mailboxes.get(message.receiver)
-                        if mailbox is not None:
-                            mailbox.filed(message_id, change.lsn)
-                    else:
-                        for receiver in record.receivers:
-                            self._filed_delivery(receiver, message.id, change.lsn)
-                    if message.metadata is not UNSET:
-                        self._filed_answer(message)
-                    if message.audience is not None:
-                        self._filed_group_mail(message)
-                case Failed(message):
-                    self._filed_sent(message)
-                case Confirmed() | Deleted() | Expired():
-                    self._filed_delivery(record.mailbox, record.id, change.lsn)
+            record, lsn = change.record, change.lsn
+            self.filed_lsn = lsn
+            if type(record) is Accepted:
+                # As `_filed_sent` and `_filed_delivery`, without their calls: this is done for every message.
+                message, id_ms = record.message, change.id_ms
+                message_id = message.id
+                unfiled.pop(message_id, None)
+                if id_ms is None:
+                    id_ms = message_time_ms(message_id)
+                if id_ms > sent_ms.get(message.sender, id_ms):
+                    sent_ms[message.sender] = id_ms
+                if not record.more:
+                    mailbox = mailboxes.get(message.receiver)
+                    if mailbox is not None:
+                        mailbox.filed(message_id, lsn)
+                else:
+                    for receiver in record.receivers:
+                        self._filed_delivery(receiver, message_id, lsn)
+                if message.metadata is not UNSET:
+                    self._filed_answer(message)
+                if message.audience is not None:
+                    self._filed_group_mail(message)
+            elif isinstance(record, Failed):
+                self._filed_sent(record.message)
+            elif isinstance(record, Confirmed | Deleted | Expired):
+                self._filed_delivery(record.mailbox, record.id, lsn)
 
     def used_mailboxes(self) -> list[Mailbox]:
         """The mailboxes with pending mail or mail in memory: the others, however many, cost nothing."""

@@ -145,7 +145,7 @@ def main() -> int:
     clocks = {"loop": Clock(time.perf_counter_ns), "writer": Clock(time.thread_time_ns)}
     for name, places in (("loop", LOOP), ("writer", WRITER)):
         for owner, function, stage in places:
-            is_first = function in ("turn", "_write")
+            is_first = function in ("_carry_out", "_write")
             setattr(owner, function, clocks[name].timed(getattr(owner, function), stage, is_first=is_first))
     threading.Thread(target=_listen, args=(clocks, out), daemon=True).start()
     return broker.main()

@@ -113,15 +113,15 @@ class Trace:
                 self._open.pop()
 
     def turning(self, work: Callable[..., Any]) -> Callable[..., Any]:
-        """`Loop.turn`, whose beginning is a turn's."""
+        """`Loop._carry_out`, whose beginning is a turn's."""
 
-        def turn(loop: Loop) -> None:
+        def turn(loop: Loop, others: list[int]) -> None:
             if not self._thread:
                 self._thread = threading.get_ident()
                 self._statistics = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
                 self._since, self._cpu, self._delay = self._clocks()
             self._turn[0] = time.monotonic_ns()
-            work(loop)
+            work(loop, others)
 
         return turn
 
@@ -165,7 +165,7 @@ def main() -> int:
     trace = Trace()
     for owner, function, stage in PLACES:
         setattr(owner, function, trace.spanned(getattr(owner, function), stage))
-    Loop.turn = trace.turning(Loop.turn)  # type: ignore[method-assign]
+    Loop._carry_out = trace.turning(Loop._carry_out)  # type: ignore[method-assign]
     CommitPipeline.submit = trace.submitting(CommitPipeline.submit)  # type: ignore[method-assign]
     WriteBehindQueue.put = trace.putting(WriteBehindQueue.put)  # type: ignore[method-assign]
     gc.callbacks.append(trace.collecting)

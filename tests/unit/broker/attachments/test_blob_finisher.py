@@ -59,6 +59,9 @@ def test_uploads_are_finished_in_order(store: BlobStore, finisher: BlobFinisher)
     assert error.code == "BLOB_MISMATCH"
     assert finisher.outcomes() == []
     assert not select.select([finisher.fd], [], [], 0)[0]
+    finisher._writer.send(b"\0")  # as of an outcome that was taken before its signal came
+    assert finisher.outcomes() == []
+    assert not select.select([finisher.fd], [], [], 0)[0], "the loop would wake for it without end"
 
 
 @pytest.mark.parametrize("failed", [OSError(errno.EIO, "broken"), ZeroDivisionError("a defect")])

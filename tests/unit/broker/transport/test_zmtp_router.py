@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from maestro_broker.transport import zmtp_router
+from maestro_broker.transport.readiness import READ, WRITE
 from maestro_broker.transport.zmtp_router import ZmtpPeer, ZmtpRouter
 from maestro_wire import zmtp
 
@@ -354,3 +355,23 @@ def test_the_end_gives_out_what_is_due(scene: RouterScene) -> None:
     while piece := late.recv(1 << 20):
         size += len(piece)
     assert size > 100_000
+
+
+def test_another_descriptor_is_reported_until_it_is_closed(scene: RouterScene) -> None:
+    """One wait is for connections and for whatever else the loop watches."""
+    own, other = socket.socketpair()
+    scene.router.watch(own.fileno())
+    assert scene.router.wait(0.0) == []
+    other.send(b"x")
+    assert scene.router.wait(10.0) == [own.fileno()]
+    own.recv(1)
+    assert scene.router.wait(0.0) == []
+    scene.router.watch(own.fileno(), READ | WRITE)  # asked again for more
+    assert scene.router.wait(10.0) == [own.fileno()]
+    own.close()
+    other.close()
+    assert scene.router.wait(0.0) == []
+    dealer = scene.dealer()
+    dealer.send_multipart(REQUEST)
+    [(_, frames)] = scene.arrivals(1)
+    assert frames == list(REQUEST)

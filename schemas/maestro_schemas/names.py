@@ -217,9 +217,10 @@ def ending_of(message_id: str) -> str | None:
 def message_time_ms(message_id: str) -> int:
     """The milliseconds in an id that `message_id` made, with or without a mark; -1 for any other id."""
     parts = message_id.split("_")
-    if len(parts) not in _MESSAGE_ID_PARTS or parts[0] != "msg" or len(parts[1]) > _TIME_DIGITS_MAX:
+    if len(parts) not in _MESSAGE_ID_PARTS or parts[0] != "msg":
         return -1
-    return int(parts[1]) if parts[1].isascii() and parts[1].isdecimal() else -1
+    digits = parts[1]
+    return int(digits) if len(digits) <= _TIME_DIGITS_MAX and digits.isascii() and digits.isdecimal() else -1
 
 
 def own_part(message_id: str) -> str:

@@ -31,7 +31,9 @@ _SEGMENT_MAGIC = b"MAESTROJ"
 _FIELDS = struct.Struct(">10sIQQ")  # mark and kind, length of the body, LSN, synced LSN
 _CRC = struct.Struct(">I")
 
-MARK = b"\xc1" * 9
+# Nearly no body has one, and to look for one byte takes an eighth of the time for nine.
+_MARK_BYTE = 0xC1
+MARK = bytes([_MARK_BYTE]) * 9
 _RECORD = MARK + b"R"
 _SEAL = MARK + b"S"
 
@@ -101,7 +103,7 @@ def pack_records(bodies: Sequence[bytes], synced_lsn: int) -> bytes:
     parts: list[bytes] = []
     add = parts.append
     for lsn, body in enumerate(bodies, synced_lsn + 1):
-        if MARK in body:
+        if _MARK_BYTE in body and MARK in body:
             raise _looks_like_a_record(lsn)
         start = pack(_RECORD, len(body), lsn, synced_lsn)
         add(start)
@@ -121,7 +123,7 @@ def split(bodies: Sequence[bytes], left_bytes: int, new_segment_bytes: int) -> l
     new ones with `new_segment_bytes`. Raises MaestroError DATA_TOO_LARGE or INVALID."""
     pieces: list[list[bytes]] = [[]]
     for body in bodies:
-        if MARK in body:
+        if _MARK_BYTE in body and MARK in body:
             raise _looks_like_a_record(None)
         need = RECORD_BYTES + len(body)
         if need > new_segment_bytes:

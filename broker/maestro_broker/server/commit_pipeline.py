@@ -189,7 +189,9 @@ class CommitPipeline:
                 sends = True
                 break
         bodies = [records.encode(change.record) for change in changes]
-        new = [mailbox for mailbox, marked in markers if marked and not mailbox.marked]
+        new: list[Mailbox] = []
+        if len(markers) >= _MARKERS_APART:
+            new = [mailbox for mailbox, marked in markers if marked and not mailbox.marked]
         if len(new) < _MARKERS_APART:  # `_report` sets them
             lsn = self._log.submit(bodies, from_reserve=not sends)
         else:

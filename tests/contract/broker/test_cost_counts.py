@@ -82,8 +82,7 @@ BOUNDS: dict[str, tuple[float, str]] = {
     "alone: journal syncs": (1, "one fdatasync, before the answer"),
     "alone: loop's other calls": (
         5.3,
-        "an epoll_wait, a recv, a send; two looks, at the segment's name and at the lock; no look of libzmq, which "
-        "took seven",
+        "an epoll_wait, a recv, a send; two looks, at the segment's name and at the lock; libzmq is not asked",
     ),
     # Of 64 messages a request, per request.
     "batch: journal syncs": (1, "a request's messages are one batch"),

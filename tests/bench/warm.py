@@ -129,7 +129,7 @@ class WarmLoop:
         """Let the spool writer file all; the next turn hears of it."""
         writer, queue = self._broker._writer, self._broker._loop._queue
         writer.go_on()
-        while sum(map(len, tuple(writer._filed))) < len(queue.unfiled):
+        while sum(map(len, tuple(writer.filed))) < len(queue.unfiled):
             time.sleep(0.0005)
         writer.hold_back()
 

@@ -102,7 +102,8 @@ class SpoolWriter:
         # (receiver, id) of mail whose text the journal still has, because it came after the last checkpoint.
         self._in_journal: set[tuple[str, str]] = set()
         self._queue: queue.SimpleQueue[list[Change] | None] = queue.SimpleQueue()
-        self._filed: deque[list[Change]] = deque()
+        # The changes that were written, which the main loop may now drop: it takes them from the left.
+        self.filed: deque[list[Change]] = deque()
         self._stopping = threading.Event()
         self._progress = threading.Event()
         self._gate = threading.Event()
@@ -121,10 +122,6 @@ class SpoolWriter:
     def put(self, changes: list[Change]) -> None:
         """Queue durable changes, in order."""
         self._queue.put(changes)
-
-    def take_filed(self) -> list[list[Change]]:
-        """The changes that were written since the last call, which the main loop may now drop."""
-        return [self._filed.popleft() for _ in range(len(self._filed))]
 
     def hold_back(self) -> None:
         """The main loop has work: pause before the next file.
@@ -164,7 +161,7 @@ class SpoolWriter:
                 while changes:
                     chunk = _first(changes, _CHUNK_WHEN_TIGHT if is_tight else _CHUNK)
                     if self._is_filed(chunk, gone):
-                        self._filed.append(chunk)
+                        self.filed.append(chunk)
                         self._progress.set()
                         del changes[: len(chunk)]
                         if is_tight:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from maestro_schemas.errors import MaestroError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from maestro_broker.core.model.state import Change, State
 
     from .spool_writer import SpoolWriter
@@ -55,15 +53,14 @@ class WriteBehindQueue:
 
     def take_filed(self, state: State) -> None:
         """Drop the records that the spool writer has written."""
-        for changes in self._writer.take_filed():
+        filed = self._writer.filed
+        while filed:
+            changes = filed.popleft()
             state.filed(changes)
-            self._drop(changes)
-
-    def _drop(self, changes: Sequence[Change]) -> None:
-        for _ in changes:
-            self.unfiled.popleft()
-        while self._batches and self._batches[0][0] <= changes[-1].lsn:
-            self.total_bytes -= self._batches.popleft()[1]
+            for _ in changes:
+                self.unfiled.popleft()
+            while self._batches and self._batches[0][0] <= changes[-1].lsn:
+                self.total_bytes -= self._batches.popleft()[1]
 
     def patience_s(self) -> float:
         """How long the main loop must be idle before the spool writer may work; 0 once it is well behind."""

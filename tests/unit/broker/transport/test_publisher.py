@@ -53,35 +53,35 @@ class PublisherScene:
 def scene(tmp_path: Path) -> Iterator[PublisherScene]:
     made = PublisherScene(f"ipc://{tmp_path / 's'}")
     # The connection itself comes with a signal of its own.
-    made.subscriber.subscribe("first/")
-    made.until(lambda: "first/" in list(made.publisher.subscriptions()))
+    made.subscriber.subscribe("first|")
+    made.until(lambda: "first|" in list(made.publisher.subscriptions()))
     yield made
     made.close()
 
 
 def test_the_descriptor_reports_a_subscription(scene: PublisherScene) -> None:
-    scene.subscribe("ann/")
+    scene.subscribe("ann|")
     assert not scene.publisher.has_taken_in(), "nothing was sent, so the descriptor says all"
-    assert list(scene.publisher.subscriptions()) == ["ann/"]
-    assert scene.publisher.topics == {"first/", "ann/"}
+    assert list(scene.publisher.subscriptions()) == ["ann|"]
+    assert scene.publisher.topics == {"first|", "ann|"}
     assert not scene.is_readable()
 
 
 def test_a_subscription_that_a_notice_takes_in_is_not_lost(scene: PublisherScene) -> None:
     """While it sends, libzmq takes in what has come, and its descriptor is silent about it from then on."""
-    scene.subscribe("ann/")
+    scene.subscribe("ann|")
 
     def is_silent() -> bool:
-        scene.publisher.publish("bob/", b"")
+        scene.publisher.publish("bob|", b"")
         return not scene.is_readable()
 
     scene.until(is_silent)
     assert scene.publisher.has_taken_in()
-    assert list(scene.publisher.subscriptions()) == ["ann/"]
+    assert list(scene.publisher.subscriptions()) == ["ann|"]
     assert not scene.publisher.has_taken_in(), "it was asked, and nothing was sent since"
 
 
 def test_a_notice_without_a_new_subscription_leaves_nothing_to_take(scene: PublisherScene) -> None:
-    scene.publisher.publish("first/", b"body")
+    scene.publisher.publish("first|", b"body")
     assert not scene.publisher.has_taken_in()
-    assert scene.subscriber.recv_multipart() == [b"first/", b"body"]
+    assert scene.subscriber.recv_multipart() == [b"first|", b"body"]

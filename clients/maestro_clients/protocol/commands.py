@@ -110,7 +110,6 @@ def send(
     is raised.
     """
     if message_id is None:
-        # The whole name: a relative import inside a function takes half as long again, at each call.
         from maestro_clients.protocol.new_ids import new_message_id
 
         message_id = new_message_id()

@@ -198,7 +198,10 @@ def _hook(environ: Mapping[str, str]) -> dict[str, Command]:
     subprocess.run([_MAESTRO, "hooks", "install", "claude-code"], env=environ, stdout=subprocess.DEVNULL, check=True)
     with open(os.path.join(environ["HOME"], ".claude", "settings.json"), encoding="utf-8") as file:
         line: str = json.load(file)["hooks"]["PostToolUse"][0]["hooks"][0]["command"]
-    found = {"shell": Command(["/bin/sh", "-c", ":"], stdin=_AFTER_TOOL)}
+    found = {
+        "shell": Command(["/bin/sh", "-c", ":"], stdin=_AFTER_TOOL),
+        "shell_that_reads": Command(["/bin/sh", "-c", "LC_ALL=C exec cat"], stdin=_AFTER_TOOL, beside="shell"),
+    }
     for name, session in {"hook": "whole_idle", "hook_of_agent": "whole_agent"}.items():
         found[name] = Command(["/bin/sh", "-c", line], session, stdin=_AFTER_TOOL, bar_ms=HOOK_BAR, beside="shell")
     return found
@@ -298,6 +301,7 @@ _NAMES = {
     "installed_bare": "python3 -c pass, no .pth files",
     "installed_send": "maestro send, as a wheel installs it",
     "shell": "sh -c :",
+    "shell_that_reads": "sh -c 'exec cat', the floor of a hook that takes its input",
     "hook": "the hook without mail",
     "hook_of_agent": "the hook without mail, of an agent",
     "home": "maestro",

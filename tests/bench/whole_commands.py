@@ -9,16 +9,16 @@ stage of a send adds to that.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import pty
-import shutil
 import statistics
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+from bench import wheel_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,8 +35,6 @@ _EVENTS = 1_000
 _MANY = 50
 # As the agent starts a hook after a tool call.
 _AFTER_TOOL = json.dumps({"session_id": "none", "hook_event_name": "PostToolUse", "cwd": "/"}).encode()
-# What a send imports, and no more, in an installation as a wheel makes it.
-_PACKAGES = ("maestro_cli", "maestro_clients", "maestro_runtime", "maestro_schemas", "maestro_wire")
 _AT_ONCE = "import os; os._exit(0)"
 _STAGES = {
     "the interpreter, left at once": "",
@@ -146,20 +144,11 @@ def _who_of_many() -> dict[str, Command]:
 
 def _floor(scratch: str) -> dict[str, Command]:
     """The interpreter's own start by its parts, and the same send in an installation without .pth files."""
-    place = os.path.join(scratch, "installed")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
-    python = os.path.join(place, "bin", "python")
-    purelib = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, check=True
-    )
-    for package in _PACKAGES:
-        [source] = importlib.import_module(package).__path__
-        shutil.copytree(source, os.path.join(os.fsdecode(purelib.stdout.strip()), package))
+    installed = wheel_install.folder_of_commands(scratch)
     scripts = {
         "script": (sys.executable, "pass"),
         # As pip makes one for an entry point.
         "wrapper": (sys.executable, "import re, sys"),
-        "installed_script": (python, "from maestro_cli.main import leave, main\n\nleave(main())"),
     }
     paths = {}
     for name, (interpreter, body) in scripts.items():
@@ -173,9 +162,9 @@ def _floor(scratch: str) -> dict[str, Command]:
         "bare_isolated_without_site": Command([sys.executable, "-I", "-S", "-c", "pass"]),
         "bare_script": Command([paths["script"]]),
         "bare_wrapper": Command([paths["wrapper"]]),
-        "installed_bare": Command([python, "-c", "pass"]),
+        "installed_bare": Command([os.path.join(installed, "python"), "-c", "pass"]),
         "installed_send": Command(
-            [paths["installed_script"], "send", "whole_b", "Review PR in task_456"],
+            [os.path.join(installed, "maestro"), "send", "whole_b", "Review PR in task_456"],
             "whole_a",
             bar_ms=EVERYDAY_BAR_MS,
             beside="installed_bare",

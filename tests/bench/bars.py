@@ -154,9 +154,10 @@ def _commands(figures: Mapping[str, float]) -> Iterator[Bar]:
     hook = _ratio(get("whole_hook_ms"), get("whole_shell_ms"))
     yield Bar("the hook without mail / `sh -c :`", hook, 2.0)
     hcom = get("messengers_send_hcom_p50_ms")
-    yield Bar("`send`, whole process / hcom's", _ratio(get("messengers_send_maestro_p50_ms"), hcom), 2.0)
+    ours = _ratio(get("messengers_send_maestro_p50_ms"), hcom)
+    yield Bar("`send` as a wheel installs it, whole process / hcom's", ours, 2.0)
     floor = _ratio(get("messengers_send_python3_c_pass_p50_ms"), hcom)
-    yield Bar("its floor: `python3 -c pass` / hcom's send", floor, 2.0)
+    yield Bar("its floor: `python3 -c pass` there / hcom's send", floor, 2.0)
 
 
 def _web(figures: Mapping[str, float]) -> Iterator[Bar]:

@@ -16,6 +16,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from bench import wheel_install
 from bench.peers import path_of
 from maestro_cli.processes.process_exit import BrokerExit
 from maestro_clients.processes import broker_process
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from bench.run import Bench
 
 RECEIVERS = ("sent", "read", "pushed", "killed", "traced")
-PYTHON, BINARY = "python3 -c pass", "true"
+# The interpreter where our wheel is installed, that of the development environment, and none.
+PYTHON, DEVELOPMENT, BINARY = "python3 -c pass", "python3 -c pass, with .pth files", "true"
 _PATIENCE_S = 30.0
 # By the package's name, its command.
 PACKAGES = {"hcom": "hcom", "agent-mail-cli": "agent-mail"}
@@ -81,28 +83,29 @@ class Mailbox(Protocol):
 
 
 class Maestro:
-    """The bench's own broker."""
+    """The bench's own broker, and a `maestro` for it. `prefix`: of its sessions' names."""
 
-    name = "Maestro"
-    floor = PYTHON
     watches_on = True
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, name: str, floor: str, command: str, prefix: str = "") -> None:
+        self.name = name
+        self.floor = floor
         self._bench = bench
-        self._command = path_of("maestro") or "maestro"
+        self._command = command
+        self._prefix = prefix
         # As an installed interpreter, which keeps its bytecode.
         left_out = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
         self._environ = {name: value for name, value in bench.environ.items() if name not in left_out}
         with bench.client() as operator:
             for session in ("sender", *RECEIVERS):
-                operator.start_session(session, role="orchestrator")
+                operator.start_session(prefix + session, role="orchestrator")
 
     def _as(self, session: str, *words: str) -> Command:
-        return Command([self._command, *words], {**self._environ, "MAESTRO_SESSION_ID": session})
+        return Command([self._command, *words], {**self._environ, "MAESTRO_SESSION_ID": self._prefix + session})
 
     def send(self, receiver: str, text: str) -> Command:
         """As Mailbox."""
-        return self._as("sender", "session", "send", "--to", receiver, "--message", text)
+        return self._as("sender", "session", "send", "--to", self._prefix + receiver, "--message", text)
 
     def read(self, receiver: str) -> Command:
         """As Mailbox."""
@@ -194,10 +197,10 @@ class Hcom:
 
 
 class AgentMail:
-    """A Python program, one SQLite file. `watch` looks once a second."""
+    """A Python program, one SQLite file, in the development environment. `watch` looks once a second."""
 
     name = "agent-mail-cli"
-    floor = PYTHON
+    floor = DEVELOPMENT
     watches_on = False
 
     def __init__(self, directory: str) -> None:
@@ -243,14 +246,20 @@ class AgentMail:
 
 
 def mailboxes(bench: Bench) -> list[Mailbox]:
-    """Ours, and those that are installed."""
+    """Ours, as a wheel installs it, and those that are installed."""
     lacking = missing()
-    found: list[Mailbox] = [Maestro(bench)]
+    command = os.path.join(wheel_install.folder_of_commands(bench.scratch), "maestro")
+    found: list[Mailbox] = [Maestro(bench, "Maestro", PYTHON, command)]
     if "hcom" not in lacking:
         found.append(Hcom(bench.scratch))
     if "agent-mail-cli" not in lacking:
         found.append(AgentMail(bench.scratch))
     return found
+
+
+def editable(bench: Bench) -> Mailbox:
+    """Ours, as the development environment has it."""
+    return Maestro(bench, "Maestro, editable install", DEVELOPMENT, path_of("maestro") or "maestro", "editable_")
 
 
 def missing() -> Sequence[str]:

@@ -17,10 +17,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench import wheel_install
 from bench.disk_calls import NotMeasuredError, Syncs, syncs
 from bench.findings import Plot, Table
 from bench.latency import curve
-from bench.mailboxes import BINARY, PYTHON, Command, mailboxes, missing
+from bench.mailboxes import BINARY, DEVELOPMENT, PYTHON, Command, editable, mailboxes, missing
 from bench.references import percentile
 
 if TYPE_CHECKING:
@@ -50,11 +51,12 @@ def messengers(bench: Bench, sends: int = 1_000, reads: int = 200, pushes: int =
     boxes = mailboxes(bench)
     for package in missing():
         bench.row(f"{package} is not measured", "", f"not installed: {package} (pip install -e '.[peers]')")
-    sent = _sends(bench, boxes, sends)
-    arrived = {box.name: _said(_drain(box, "sent"), sends) for box in boxes}
-    _show_processes(bench, boxes, "send", sent, arrived)
-    took, seen = _reads(bench, boxes, reads)
-    _show_processes(bench, boxes, "read", took, {name: f"{count} of {reads}" for name, count in seen.items()})
+    both = [*boxes[:1], editable(bench), *boxes[1:]]
+    sent = _sends(bench, both, sends)
+    arrived = {box.name: _said(_drain(box, "sent"), sends) for box in both}
+    _show_processes(bench, both, "send", sent, arrived)
+    took, seen = _reads(bench, both, reads)
+    _show_processes(bench, both, "read", took, {name: f"{count} of {reads}" for name, count in seen.items()})
     pushed, reached = _pushes(boxes, pushes)
     _show_pushes(bench, boxes, pushed, {name: f"{count} of {pushes}" for name, count in reached.items()})
     _show_guarantees(bench, boxes, kills)
@@ -69,7 +71,10 @@ def _floors(bench: Bench) -> dict[str, Command]:
     left_out = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
     environ = {name: value for name, value in bench.environ.items() if name not in left_out}
     return {
-        PYTHON: Command([sys.executable, "-c", "pass"], environ),
+        PYTHON: Command(
+            [os.path.join(wheel_install.folder_of_commands(bench.scratch), "python"), "-c", "pass"], environ
+        ),
+        DEVELOPMENT: Command([sys.executable, "-c", "pass"], environ),
         BINARY: Command([shutil.which("true") or "true"], environ),
     }
 
@@ -271,8 +276,13 @@ def _show_processes(
         )
         bench.figures[_figure(what, name)] = medians[name]
     rows += [_not_measured(package, len(columns)) for package in missing()]
-    text = f"{len(times['Maestro']):,} of each, one of each in turn. The floor of hcom, a binary, is `{BINARY}`; "
-    bench.findings.add(Table(PART, f"A whole process: {what}", columns, rows, f"{text}of the others, `{PYTHON}`."))
+    text = (
+        f"{len(times['Maestro']):,} of each, one of each in turn. Maestro is installed from its wheel into an "
+        f"environment of its own, as hcom is from its; `{PYTHON}` is the floor there. The editable install and "
+        "agent-mail-cli are in the development environment, whose .pth files each start reads: "
+        f"`{DEVELOPMENT}`. The floor of hcom, a binary, is `{BINARY}`."
+    )
+    bench.findings.add(Table(PART, f"A whole process: {what}", columns, rows, text))
 
 
 def _show_pushes(bench: Bench, boxes: list[Mailbox], times: dict[str, Times], seen: dict[str, str]) -> None:

@@ -9,16 +9,16 @@ stage of a send adds to that.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import os
 import pty
-import shutil
 import statistics
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
+
+from bench import wheel_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,8 +35,6 @@ _EVENTS = 1_000
 _MANY = 50
 # As the agent starts a hook after a tool call.
 _AFTER_TOOL = json.dumps({"session_id": "none", "hook_event_name": "PostToolUse", "cwd": "/"}).encode()
-# What a send imports, and no more, in an installation as a wheel makes it.
-_PACKAGES = ("maestro_cli", "maestro_clients", "maestro_runtime", "maestro_schemas", "maestro_wire")
 _AT_ONCE = "import os; os._exit(0)"
 _STAGES = {
     "the interpreter, left at once": "",
@@ -146,20 +144,11 @@ def _who_of_many() -> dict[str, Command]:
 
 def _floor(scratch: str) -> dict[str, Command]:
     """The interpreter's own start by its parts, and the same send in an installation without .pth files."""
-    place = os.path.join(scratch, "installed")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
-    python = os.path.join(place, "bin", "python")
-    purelib = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, check=True
-    )
-    for package in _PACKAGES:
-        [source] = importlib.import_module(package).__path__
-        shutil.copytree(source, os.path.join(os.fsdecode(purelib.stdout.strip()), package))
+    installed = wheel_install.folder_of_commands(scratch)
     scripts = {
         "script": (sys.executable, "pass"),
         # As pip makes one for an entry point.
         "wrapper": (sys.executable, "import re, sys"),
-        "installed_script": (python, "from maestro_cli.main import leave, main\n\nleave(main())"),
     }
     paths = {}
     for name, (interpreter, body) in scripts.items():
@@ -173,9 +162,9 @@ def _floor(scratch: str) -> dict[str, Command]:
         "bare_isolated_without_site": Command([sys.executable, "-I", "-S", "-c", "pass"]),
         "bare_script": Command([paths["script"]]),
         "bare_wrapper": Command([paths["wrapper"]]),
-        "installed_bare": Command([python, "-c", "pass"]),
+        "installed_bare": Command([os.path.join(installed, "python"), "-c", "pass"]),
         "installed_send": Command(
-            [paths["installed_script"], "send", "whole_b", "Review PR in task_456"],
+            [os.path.join(installed, "maestro"), "send", "whole_b", "Review PR in task_456"],
             "whole_a",
             bar_ms=EVERYDAY_BAR_MS,
             beside="installed_bare",
@@ -198,7 +187,10 @@ def _hook(environ: Mapping[str, str]) -> dict[str, Command]:
     subprocess.run([_MAESTRO, "hooks", "install", "claude-code"], env=environ, stdout=subprocess.DEVNULL, check=True)
     with open(os.path.join(environ["HOME"], ".claude", "settings.json"), encoding="utf-8") as file:
         line: str = json.load(file)["hooks"]["PostToolUse"][0]["hooks"][0]["command"]
-    found = {"shell": Command(["/bin/sh", "-c", ":"], stdin=_AFTER_TOOL)}
+    found = {
+        "shell": Command(["/bin/sh", "-c", ":"], stdin=_AFTER_TOOL),
+        "shell_that_reads": Command(["/bin/sh", "-c", "LC_ALL=C exec cat"], stdin=_AFTER_TOOL, beside="shell"),
+    }
     for name, session in {"hook": "whole_idle", "hook_of_agent": "whole_agent"}.items():
         found[name] = Command(["/bin/sh", "-c", line], session, stdin=_AFTER_TOOL, bar_ms=HOOK_BAR, beside="shell")
     return found
@@ -298,6 +290,7 @@ _NAMES = {
     "installed_bare": "python3 -c pass, no .pth files",
     "installed_send": "maestro send, as a wheel installs it",
     "shell": "sh -c :",
+    "shell_that_reads": "sh -c 'exec cat', the floor of a hook that takes its input",
     "hook": "the hook without mail",
     "hook_of_agent": "the hook without mail, of an agent",
     "home": "maestro",

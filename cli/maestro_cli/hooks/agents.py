@@ -87,6 +87,9 @@ class Agent(NamedTuple):
     project_folder: str = ""
     # Where its settings have the list of rules that let it open the files of its mail; empty: it needs none.
     rule_keys: tuple[str, ...] = ()
+    # It runs hooks in the user's login shell, whose files may change what a command does; and a changed line stays
+    # without effect until the user has reviewed it.
+    has_login_shell: bool = False
     # It opens files only in folders of its own, so its hooks copy those of its mail there.
     has_own_folder: bool = False
 
@@ -190,6 +193,7 @@ CODEX = Agent(
     size=utf8_bytes,
     remark="Codex skips hooks that you have not reviewed: start it, open /hooks, and trust these.",
     waker=waking.CODEX,
+    has_login_shell=True,
 )
 GEMINI_CLI = Agent(
     name="gemini-cli",

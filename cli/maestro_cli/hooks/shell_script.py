@@ -4,8 +4,10 @@ Rule: the script ends with exit code 0 and prints nothing by itself, at every ev
 the broker's `.wake` file, prints a fixed line and ends with 2, at which Claude Code starts a turn. Each event but
 that and a session's start first writes the session's state, with the shell's own commands. Python is started only for
 a session's start and end, where `.pending` shows that mail waits, and where another process has ended the session. So
-a hook without mail starts no Python. The script reads standard input to the end, because some agents report a hook
-that closes it early as broken.
+a hook without mail starts no Python. The script reads standard input to the end, because Claude Code and Codex report
+a hook that closes it early as broken. Only another program, `cat`, can do that: a shell's own `read` takes a system
+call for each byte, which is 13 ms for an input of 60,000. In an agent's own `sh` the line reads the script with `.`:
+a second shell would cost as much as half of the first.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from maestro_runtime import atomic_file, ownership, places
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.texts import waking
 
+from . import agents
 from .state_files import hooks_dir
 
 if TYPE_CHECKING:
@@ -30,13 +33,22 @@ NO_WAKE: Final = "no-wake"
 # What the agent reads when it is woken.
 WAKE_NOTICE: Final = f"{waking.NOTICE} has come; it is shown with this notice."
 
+# True in a shell that is none of these three. They read the script differently (fish and zsh), or have read files of
+# the user's before it (bash), so another shell gets it there.
+_PLAIN_SHELL: Final = 'test -z "$BASH_VERSION$FISH_VERSION$ZSH_VERSION"'
+
 # A line that `command` has written, for any data directory. It must match from start to end: a line that only
 # contains ours belongs to another program, and is neither run nor removed.
-_WORD = rf"'(?:[^'\\\n\r\0]|'\\'')*/{NAME}'"
-# The form with -x is that of earlier versions, and so is a start's without a third word.
-_OURS = re.compile(
-    rf"test -[rx] (?P<script>{_WORD}) && exec (?:/bin/sh )?(?P=script) [a-z-]+ [A-Za-z]+"
-    r"(?P<wake> (?:no-)?wake)? \|\| true"
+_WORD = rf"(?P<script>'(?:[^'\\\n\r\0]|'\\'')*/{NAME}')"
+_WORDS = r"(?P<words>[a-z-]+ [A-Za-z]+(?P<wake> (?:no-)?wake)?)"
+_FORMS = (
+    re.compile(
+        rf"test -r {_WORD} \|\| exit 0; {re.escape(_PLAIN_SHELL)} && set -- {_WORDS} && \. (?P=script); "
+        r"exec /bin/sh (?P=script) (?P=words)"
+    ),
+    # That of an agent that runs a login shell, and of earlier versions; with -x, and without a third word at a start,
+    # of still earlier ones.
+    re.compile(rf"test -[rx] {_WORD} && exec (?:/bin/sh )?(?P=script) {_WORDS} \|\| true"),
 )
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
@@ -52,7 +64,8 @@ python=@python@
 data=@data@
 [ -z "${MAESTRO_DATA_DIR-}" ] || data=$MAESTRO_DATA_DIR
 case $data in "~/"*) data=${HOME-}/${data#"~/"} ;; esac
-input=$(cat)
+# In the plainest locale `cat` starts sooner.
+input=$(LC_ALL=C cat)
 # Agents write these fields first. Look only there: the time of a search grows with the square of the length.
 head=$input
 [ ${#head} -le 4096 ] || head=$(printf '%.4096s' "$head")
@@ -221,20 +234,27 @@ def command(script: str, agent: str, event: str, wake: str = "") -> str:
             "Set MAESTRO_DATA_DIR to a plainer path.",
         )
     word = quoted(script)
-    # By `sh`, and not by the script's mode: on a file system that is mounted noexec, no script can be executed.
     words = " ".join(filter(None, (agent, event, wake)))
-    return f"test -r {word} && exec /bin/sh {word} {words} || true"
+    # By `sh`, and not by the script's mode: on a file system that is mounted noexec, no script can be executed.
+    run = f"exec /bin/sh {word} {words}"
+    if agents.named(agent).has_login_shell:
+        return f"test -r {word} && {run} || true"
+    return f"test -r {word} || exit 0; {_PLAIN_SHELL} && set -- {words} && . {word}; {run}"
 
 
 def is_own_command(line: object) -> bool:
     """Whether `command` has written this command line of an agent's settings."""
-    return isinstance(line, str) and _OURS.fullmatch(line) is not None
+    return isinstance(line, str) and _found(line) is not None
 
 
 def wake_word(line: str) -> str:
     """The word about waking in one of our command lines: WAKE, NO_WAKE, or empty."""
-    found = _OURS.fullmatch(line)
+    found = _found(line)
     return (found["wake"] or "").strip() if found is not None else ""
+
+
+def _found(line: str) -> re.Match[str] | None:
+    return next(filter(None, (form.fullmatch(line) for form in _FORMS)), None)
 
 
 def mentions_script(line: str) -> bool:

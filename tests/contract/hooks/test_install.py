@@ -136,7 +136,8 @@ def test_install_without_a_file_and_uninstall(home: Home, agent: str) -> None:
         [handler] = group["hooks"]
         assert handler["type"] == "command"
         word = " wake" if AGENTS[agent].waker and event == "SessionStart" else ""
-        assert handler["command"].endswith(f" {agent} {event}{word} || true")
+        end = " || true" if AGENTS[agent].has_login_shell else ""
+        assert handler["command"].endswith(f" {agent} {event}{word}{end}")
         timeout_s = 60 if event == "FileChanged" else 20
         assert handler["timeout"] == timeout_s * (1_000 if agent == "gemini-cli" else 1)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -330,12 +331,12 @@ def test_a_plugin_is_written_and_removed(home: Home) -> None:
     text = path.read_text()
     for event in AGENTS["opencode"].events:
         word = " wake" if event == "SessionStart" else ""
-        assert f"maestro-hook' opencode {event}{word} || true" in text
+        assert f"maestro-hook' opencode {event}{word}\"" in text
     assert "@settings@" not in text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "already" in home.done("install", "opencode")
     assert home.done("show", "opencode") == text
-    assert "opencode SessionStart no-wake ||" in home.done("install", "opencode", "--no-wake", "--dry-run")
+    assert "opencode SessionStart no-wake && " in home.done("install", "opencode", "--no-wake", "--dry-run")
     assert path.read_text() == text
     assert home.done("uninstall", "opencode", "--dry-run") == "(no file)\n"
     home.done("uninstall", "opencode")
@@ -351,7 +352,7 @@ def test_a_plugin_of_another_post_office_is_replaced(home: Home) -> None:
     home.done("install", "opencode")
     text = plugin_of(home).read_text()
     assert first not in text
-    assert text.count("/other/hooks/maestro-hook") == 2 * len(AGENTS["opencode"].events)
+    assert text.count("/other/hooks/maestro-hook") == 3 * len(AGENTS["opencode"].events)
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall", "show"])

@@ -208,21 +208,64 @@ def test_hooks_run_from_a_file_system_without_execution(noexec: Shell, agent: st
     assert "each answer is one that" in finding["what"]
 
 
-def test_the_line_of_an_earlier_version_is_still_ours(home: Shell) -> None:
-    """It ran the script by its mode; an installation replaces it."""
-    old = (
-        f"test -x '{home.data}/hooks/maestro-hook' && exec '{home.data}/hooks/maestro-hook' claude-code Stop || true"
-    )
+@pytest.mark.parametrize("run", ["test -x {0} && exec {0}", "test -r {0} && exec /bin/sh {0}"])
+def test_the_line_of_an_earlier_version_is_still_ours(home: Shell, run: str) -> None:
+    """It ran the script by its mode, or always in a second shell; an installation replaces it."""
+    old = run.format(f"'{home.data}/hooks/maestro-hook'") + " claude-code Stop || true"
     handler = {"type": "command", "command": old, "timeout": 20}
     path = write(home, "home/.claude/settings.json", json.dumps({"hooks": {"Stop": [{"hooks": [handler]}]}}))
     home.done("hooks", "install", "claude-code")
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    assert "test -x" not in text
+    assert old not in text
     assert text.count("exec /bin/sh") == len(AGENTS["claude-code"].events)
     home.done("hooks", "uninstall", "claude-code")
     with open(path, encoding="utf-8") as file:
         assert "maestro-hook" not in file.read()
+
+
+def test_a_reviewed_line_stays_as_it_is(home: Shell) -> None:
+    """Codex runs no line that has changed since its user's review, and says nothing of it."""
+    script = f"'{home.data}/hooks/maestro-hook'"
+    home.done("hooks", "install", "codex")
+    with open(os.path.join(home.environ["HOME"], ".codex/hooks.json"), encoding="utf-8") as file:
+        [group] = json.load(file)["hooks"]["Stop"]
+    assert group["hooks"][0]["command"] == f"test -r {script} && exec /bin/sh {script} codex Stop || true"
+
+
+# --- the shell that an agent has ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interpreter", ["dash", "busybox sh", "bash", "bash --posix", "zsh", "fish"])
+def test_the_line_works_in_each_shell(home: Shell, interpreter: str) -> None:
+    """A plain `sh` reads the script itself, another shell starts one. Where the script is gone, all are silent."""
+    components.require_tools(interpreter.partition(" ")[0])
+    home.done("hooks", "install", "claude-code")
+    script = shell_script.script_path(home.data)
+    line = shell_script.command(script, "claude-code", "UserPromptSubmit")
+
+    def ran(shell: Shell, line: str) -> tuple[int, bytes, bytes]:
+        payload = json.dumps({"session_id": "one", "hook_event_name": "UserPromptSubmit", "prompt": "x" * 100_000})
+        command = [*interpreter.split(), "-c", line]
+        done = subprocess.run(
+            command, input=payload.encode(), env=shell.environ, capture_output=True, check=False, timeout=60
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    alice, bob = home.session("alice", role="orchestrator"), home.session("bob")
+    assert ran(bob, line) == (0, b"", b"")
+    alice.send(bob, "in each shell")
+    code, out, err = ran(bob, line)
+    assert (code, b"in each shell" in out, err) == (0, True, b"")
+    # A shell that becomes another one keeps its process: only a variable that is not exported tells them apart.
+    with open(script, "w", encoding="utf-8") as file:
+        file.write('echo "$1 $2 $# ${kept-}"; exit 0\n')
+    kept = "set -g kept here" if interpreter == "fish" else "kept=here"
+    is_plain = interpreter in ("dash", "busybox sh")
+    said = f"claude-code UserPromptSubmit 2 {'here' if is_plain else ''}\n".encode()
+    assert ran(bob, f"{kept}; {line}") == (0, said, b"")
+    os.unlink(script)
+    assert ran(bob, line) == (0, b"", b"")
 
 
 # --- N-A12: files that a team commits ----------------------------------------------------------------------

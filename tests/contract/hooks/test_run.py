@@ -616,7 +616,7 @@ def test_the_cost_without_mail(bob: Shell, capsys: pytest.CaptureFixture[str]) -
     with capsys.disabled():
         print(f"\nno mail: {statistics.median(hook):.2f} ms at the median, {min(hook):.2f} ms at least, ", end="")
         print(f"{ratio:.1f} times `sh -c :` ({min(bare):.2f} ms)")
-    assert ratio < 8
+    assert ratio < 6
 
 
 def _runs_ms(commands: tuple[list[str], ...], given: str, environ: dict[str, str]) -> list[list[float]]:

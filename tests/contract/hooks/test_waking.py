@@ -411,14 +411,14 @@ def test_the_entry_starts_a_turn_beside_the_clients_work(home: Shell) -> None:
     assert handler["asyncRewake"] is True
     assert waking.NOTICE in handler["rewakeMessage"]
     assert waking.NOTICE in handler["rewakeSummary"]
-    assert start_line(home).endswith(" claude-code SessionStart wake || true")
+    assert start_line(home).endswith(" claude-code SessionStart wake")
 
 
 def test_an_installation_can_leave_wakes_out_and_the_next_keeps_that(home: Shell) -> None:
     home.done("hooks", "install", "claude-code", "--no-wake")
     for _ in range(2):
         assert "FileChanged" not in settings_of(home)
-        assert start_line(home).endswith(" claude-code SessionStart no-wake || true")
+        assert start_line(home).endswith(" claude-code SessionStart no-wake")
         assert home.done("hooks", "install", "claude-code", "--json").json()["wakes"] is False
         assert home.done("hooks", "show", "claude-code", "--json").json()["installed"] is True
     home.done("hooks", "install", "claude-code", "--wake")

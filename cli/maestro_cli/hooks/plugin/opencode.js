@@ -16,7 +16,7 @@ const endsWithTurn = process.argv.includes("run")
 
 function command(event) {
   const { command: line = "", timeout = 20 } = settings.hooks[event]?.[0]?.hooks?.[0] ?? {}
-  return { line: endsWithTurn ? line.replace(/ wake \|\| true$/, " no-wake || true") : line, timeout }
+  return { line: endsWithTurn ? line.replace(/ SessionStart wake(?= && |$)/g, " SessionStart no-wake") : line, timeout }
 }
 
 // Run the hook of an event. Returns the text for the model, and the file to watch; both may be empty.

@@ -55,7 +55,7 @@ def test_an_installation_that_wakes(installed: dict[str, str], where: CommandCon
 
 
 def test_one_of_an_earlier_version_has_its_command(installed: dict[str, str], where: CommandContext) -> None:
-    old = installed["SessionStart"].replace(" wake ", " ")
+    old = shell_script.command("/x/hooks/maestro-hook", "claude-code", "SessionStart")
     [(state, what, repair)] = found({"SessionStart": old}, where)
     assert (state, "an earlier version" in what) == ("warning", True)
     assert repair.startswith("maestro hooks install claude-code brings it up to date")
@@ -68,7 +68,7 @@ def test_entries_of_another_version_promise_nothing(installed: dict[str, str], w
 
 
 def test_one_without_wakes_is_a_choice(installed: dict[str, str], where: CommandContext) -> None:
-    without = installed["SessionStart"].replace(" wake ", " no-wake ")
+    without = shell_script.command("/x/hooks/maestro-hook", "claude-code", "SessionStart", shell_script.NO_WAKE)
     assert found({"SessionStart": without}, where) == [
         ("ok", "mail does not wake it from idle: installed with --no-wake", "")
     ]

@@ -254,26 +254,25 @@ class Mailbox:
     def evictions(self, now_ms: int) -> Iterator[None]:
         """Forget messages whose file is current, a bounded number with each step: a large mailbox takes tens of ms.
         Leased ones stay, since no file has their lease. Ends early if the mailbox is read or loaded meanwhile."""
-        current = len(self._by_seq) - (self.unfiled - len(self._gone))
-        if self.being_read or not current:
-            return
-        # One by one: new dicts would take time for every entry that stays, and under load nearly all stay.
-        # Only as far as there are any: mostly the oldest, and in a burst a hundred thousand others wait behind them.
-        there = list(islice((entry for entry in self._by_seq.values() if not entry.lsn), current))
-        forgotten = 0
-        for entry in there:
-            # Between two steps it may have been changed, leased, or removed.
-            if entry.lsn or entry.lease_until_ms > now_ms or self._by_seq.get(entry.message.seq) is not entry:
-                continue
-            if self.loaded:
-                self._oldest_ms = self._first_pending_ms()
-            self.loaded = self.complete = False
-            self._remove(entry.message)
-            forgotten += 1
-            if not forgotten % _EVICTED_AT_ONCE:
-                yield
-                if self.being_read or self.loaded:
-                    return
+        left = len(self._by_seq) - (self.unfiled - len(self._gone))
+        kept = 0
+        while kept < left and not self.being_read:
+            # One by one: new dicts would take time for every entry that stays, and under load nearly all stay. Only
+            # as far as there are any: mostly the oldest, and in a burst a hundred thousand others wait behind them.
+            most = min(left, kept + _EVICTED_AT_ONCE)
+            filed = list(islice((entry for entry in self._by_seq.values() if not entry.lsn), most))
+            free = [entry for entry in filed if entry.lease_until_ms <= now_ms]
+            if free:
+                if self.loaded:
+                    self._oldest_ms = self._first_pending_ms()
+                for entry in free:
+                    self._remove(entry.message)
+                self.loaded = self.complete = False
+            left -= len(free)
+            kept = len(filed) - len(free)
+            yield
+            if len(filed) < most or (free and self.loaded):
+                return
 
     def page(
         self,

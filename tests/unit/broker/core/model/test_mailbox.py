@@ -131,6 +131,25 @@ def test_an_eviction_of_much_mail_takes_steps() -> None:
     assert mailbox.is_gone("m999")
 
 
+def test_an_eviction_finds_what_lies_behind_much_leased_mail() -> None:
+    mailbox = filled(1_000)
+    mailbox.lease([mail(seq) for seq in range(1, 601)], "reader", 100)
+    evict(mailbox, 0)
+    assert (mailbox.held, mailbox.loaded) == (600, False)
+    evict(mailbox, 100)
+    assert mailbox.held == 0
+
+
+def test_an_eviction_ends_where_mail_is_gone() -> None:
+    mailbox = filled(600)
+    mailbox.lease([mail(seq) for seq in range(1, 601)], "reader", 100)
+    steps = mailbox.evictions(0)
+    next(steps)
+    for seq in range(1, 601):
+        mailbox.delete(f"m{seq}", 1_000 + seq, (1, 1))
+    assert len(list(steps)) == 1
+
+
 def test_an_eviction_ends_where_the_mailbox_is_read() -> None:
     for is_over in (False, True):
         mailbox = filled(1_000)

@@ -12,9 +12,7 @@ import http.client
 import itertools
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +20,7 @@ import msgpack
 import zmq
 
 from bench.references import percentile
+from support import scratch_dirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -112,8 +111,9 @@ class Side:
         self.maestro = os.path.join(os.path.dirname(self.python), "maestro")
         if not os.path.exists(self.maestro):
             raise SystemExit(f"{checkout} has no .venv/bin/maestro: run `just setup` there")
-        self.scratch = tempfile.mkdtemp(prefix="mh-", dir=base)
-        self.runtime = tempfile.mkdtemp(prefix="mhr-")
+        self.scratch = scratch_dirs.make("mh-", base)
+        scratch_dirs.spread(self.scratch)
+        self.runtime = scratch_dirs.make("mhr-")
         self.home = os.path.join(self.scratch, "home")
         os.mkdir(self.home)
         data = os.path.join(self.scratch, "data")
@@ -237,8 +237,8 @@ class Side:
         try:
             self._run("down")
         finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            shutil.rmtree(self.runtime, ignore_errors=True)
+            scratch_dirs.remove(self.scratch)
+            scratch_dirs.remove(self.runtime)
 
 
 class Row(NamedTuple):

@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +32,7 @@ from maestro_clients.protocol.new_ids import new_message_id
 from maestro_schemas import PROTOCOL_HEADER
 from maestro_schemas.limits import Limits
 from maestro_wire import zmtp
+from support import scratch_dirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,12 +259,12 @@ def _outgoing(count: int) -> list[OutgoingDoc]:
 def asked(*arguments: str) -> Any:
     """What this script prints, in a process of its own: without hooks of coverage, and with a broker of its own."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "MAESTRO_"))}
-    directory = tempfile.mkdtemp(prefix="mbw-", dir=_in_memory())
+    directory = scratch_dirs.make("mbw-", _in_memory())
     try:
         command = [sys.executable, os.path.abspath(__file__), "--directory", directory, *arguments]
         done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
     finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        scratch_dirs.remove(directory)
     return json.loads(done.stdout)
 
 

@@ -54,6 +54,7 @@ from maestro_schemas.sessions import StoredSession
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from maestro_broker.core.model.mailbox import Mailbox
     from maestro_schemas.groups import Group
 
 
@@ -110,6 +111,11 @@ class Office:
             assert change.lsn == len(self.journal)
             self.unfiled.append(change)
         self.state.take_touched()
+
+    def tick(self) -> None:
+        """What the daemon does once a second."""
+        evict(self.state, self.now_ms)
+        self.state.drop_old_windows(self.now_ms)
 
     def load(self, need: Read, now_ms: int = 0) -> Any:
         """Answer a read, as the server does from disk."""
@@ -308,3 +314,9 @@ def refused(office: Office, request: Request) -> MaestroError:
     except MaestroError as error:
         return error
     raise AssertionError(f"it was not refused: {reply}")
+
+
+def evict(held: State | Mailbox, now_ms: int) -> None:
+    """All steps of an eviction at once."""
+    for _ in held.evictions(now_ms):
+        pass

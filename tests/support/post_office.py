@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from typing import TYPE_CHECKING
 
@@ -22,6 +20,8 @@ from maestro_clients.protocol.callers import Caller
 from maestro_runtime import paths
 from maestro_schemas.errors import MaestroError
 from maestro_schemas.names import canonical_id, mark_of
+
+from . import scratch_dirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -216,7 +216,7 @@ class PostOffice:
                 self._process.send_signal(signal.SIGCONT)
             self.stop()
         finally:
-            shutil.rmtree(self.root, ignore_errors=True)
+            scratch_dirs.remove(self.root)
 
 
 def scratch(data: str | None = None) -> PostOffice:
@@ -224,7 +224,7 @@ def scratch(data: str | None = None) -> PostOffice:
 
     `data`: a data directory elsewhere; its owner removes it.
     """
-    return PostOffice(tempfile.mkdtemp(prefix="mm-", dir="/tmp"), data)
+    return PostOffice(scratch_dirs.make("mm-", "/tmp"), data)
 
 
 def end_process(pid: int, number: signal.Signals = signal.SIGTERM) -> None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import shutil
 import subprocess
 import sys
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from maestro_schemas.errors import MaestroError
 
+from . import scratch_dirs
 from .post_office import end_process
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class OtherUser:
         self.uid = self.gid = uid
         self.python = python
         # Short, because sockets below it must fit into a Unix address; its parent may be entered by every user.
-        self.home = tempfile.mkdtemp(prefix=f"mm-{uid}-", dir="/tmp")
+        self.home = scratch_dirs.make(f"mm-{uid}-", "/tmp")
         os.chown(self.home, uid, uid)
         self.environ = {
             "PATH": os.pathsep.join((os.path.dirname(python), os.defpath)),
@@ -123,7 +122,7 @@ class OtherUser:
                     pid, _, _ = file.read().strip().partition(" ")
                 if pid.isdecimal() and _owner(int(pid)) == self.uid:
                     end_process(int(pid))
-        shutil.rmtree(self.home, ignore_errors=True)
+        scratch_dirs.remove(self.home)
 
     def _options(self, environ: dict[str, str]) -> dict[str, Any]:
         return {

@@ -1,7 +1,7 @@
-"""Mailbox loader: loads whole mailboxes step by step, and keeps the requests that wait for them.
+"""Mailbox loader: loads and evicts mailboxes step by step, and keeps the requests that wait for a load.
 
-Rule: only a request that needs the mailbox waits. The time that a turn of the loop spends on loading is bounded,
-however many mailboxes are requested at once. A few are loaded in turns, so that a small one need not wait for a large
+Rule: only a request that needs the mailbox waits. The time that a turn of the loop spends on both is bounded, however
+many mailboxes are requested or idle at once. A few are loaded in turns, so that a small one need not wait for a large
 one; not more, because loaded mail takes memory. A request that waits when the broker stops gets no answer, and its
 client repeats it.
 """
@@ -16,6 +16,8 @@ from maestro_broker.views import mailbox_scan
 from maestro_broker.views.mailbox_scan import MailboxScan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from maestro_broker.core.model.reads import Read
     from maestro_broker.core.model.state import State
     from maestro_broker.transport.listener import IncomingRequest
@@ -39,10 +41,23 @@ class MailboxLoader:
         # How long this turn of the loop has loaded so far, and whether a mailbox was loaded completely.
         self._spent_s = 0.0
         self._has_grown = False
+        self._evictions: Iterator[None] | None = None
 
     def __bool__(self) -> bool:
-        """Whether a mailbox is being loaded."""
-        return bool(self._whole)
+        """Whether a mailbox is being loaded or evicted."""
+        return bool(self._whole) or self._evictions is not None
+
+    def evict(self, state: State, now_ms: int) -> None:
+        """Evict what is idle or too much for a moment; `advance` continues."""
+        if self._evictions is None:
+            self._evictions = state.evictions(now_ms)
+        began_s = time.perf_counter()
+        for _ in self._evictions:
+            if time.perf_counter() - began_s >= mailbox_scan.STEP_S:
+                break
+        else:
+            self._evictions = None
+        self._spent_s += time.perf_counter() - began_s
 
     @property
     def has_work(self) -> bool:
@@ -76,15 +91,15 @@ class MailboxLoader:
         self._waiting.setdefault(session, []).append(arrival)
 
     def advance(self, state: State, now_ms: int) -> list[IncomingRequest]:
-        """Once per turn: continue loading for a moment. Returns the requests that need not wait any longer.
+        """Once per turn: continue for a moment. Returns the requests that need not wait any longer.
 
         Raises OSError.
         """
         self._spent_s = 0.0
-        if self._has_grown:
+        if self._has_grown or self._evictions is not None:
             # Now, because the requests of the last turn are answered.
             self._has_grown = False
-            state.evict(now_ms)
+            self.evict(state, now_ms)
         ready: list[IncomingRequest] = []
         while self._whole:
             while self._queue and len(self._scans) < _AT_ONCE_MAX:
@@ -98,7 +113,7 @@ class MailboxLoader:
         return ready
 
     def close(self) -> None:
-        """Stop loading."""
+        """Stop."""
         for scan in self._scans.values():
             scan.close()
         self._scans.clear()

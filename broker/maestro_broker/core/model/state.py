@@ -40,7 +40,7 @@ from .records import (
 from .session_registry import SessionRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from maestro_schemas.groups import Group
     from maestro_schemas.limits import Limits
@@ -263,26 +263,28 @@ class State:
             del self._used[session]
         return list(self._used.values())
 
-    def evict(self, now_ms: int) -> None:
-        """Above `loaded_messages_max` messages, evict the mailboxes that were used least recently."""
+    def evictions(self, now_ms: int) -> Iterator[None]:
+        """Evict the mailboxes that were not used for `mailbox_idle_ms`. Above `loaded_messages_max` messages, evict
+        those that were used least recently as well. Each step does a little."""
+        idle_since = now_ms - self.limits.mailbox_idle_ms
+        for mailbox in self.used_mailboxes():
+            if mailbox.held and mailbox.touched_ms < idle_since:
+                yield from mailbox.evictions(now_ms)
+                yield
         used = self.used_mailboxes()
         held = sum(mailbox.held for mailbox in used)
         if held <= self.limits.loaded_messages_max:
             return
         for mailbox in sorted(filter(_is_held, used), key=_touched_ms):
             before = mailbox.held
-            mailbox.evict(now_ms)
+            yield from mailbox.evictions(now_ms)
             held -= before - mailbox.held
             if held <= self.limits.loaded_messages_max:
                 return
+            yield
 
-    def evict_idle(self, now_ms: int) -> None:
-        """Evict mailboxes that were not used for `mailbox_idle_ms`, and drop empty rate windows."""
-        idle_since = now_ms - self.limits.mailbox_idle_ms
-        for mailbox in self.used_mailboxes():
-            if mailbox.held and mailbox.touched_ms < idle_since:
-                mailbox.evict(now_ms)
-        self.evict(now_ms)
+    def drop_old_windows(self, now_ms: int) -> None:
+        """Forget what was counted of sends, where that is over."""
         for session in [name for name, window in self._windows.items() if not window]:
             del self._windows[session]
         for key in [key for key, pair in self._pairs.items() if pair.is_over(now_ms)]:

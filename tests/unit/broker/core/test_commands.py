@@ -376,7 +376,7 @@ def test_leases(office: Office) -> None:
     assert (two.leased, two.lease_ends_in_ms, two.up_to) == (1, 90_000, 0)
     office.file()
     office.now_ms += 80_000
-    office.state.evict_idle(office.now_ms)
+    office.tick()
     assert office.inbox("ann", lease_ms=10, reader="three") == []
     assert len(office.inbox("ann")) == 2, "without a lease nothing is hidden"
     office.now_ms += 11_000
@@ -703,7 +703,7 @@ def test_the_rate_window_survives_a_crash() -> None:
     office.now_ms += 60_000
     assert office.send("boss", "boss", "m3").status == 201
     office.now_ms += 61_000
-    office.state.evict_idle(office.now_ms)
+    office.tick()
 
 
 def test_a_mailbox_whose_files_do_not_fit_its_counters(office: Office) -> None:
@@ -738,10 +738,10 @@ def test_crowded_memory_lets_go_early(office: Office) -> None:
     for number in range(3):
         office.accept("boss", "ann", f"m{number}")
     office.now_ms += 1_500
-    office.state.evict_idle(office.now_ms)
+    office.tick()
     assert office.state.mailboxes["ann"].held == 3, "not filed: memory is the truth"
     office.file()
-    office.state.evict_idle(office.now_ms)
+    office.tick()
     assert office.state.mailboxes["ann"].held == 0
     assert len(office.inbox("ann")) == 3
 

@@ -18,7 +18,7 @@ from maestro_broker.transport.listener import IncomingRequest
 from maestro_broker.views import mailbox_scan
 from maestro_broker.views.spool import Spool
 from maestro_schemas.limits import Limits
-from support.offices import Office
+from support.offices import Office, evict
 
 UNLIMITED = Limits(rate_limit=0)
 STATUSES = ["pending", "delivered", "read", "expired", "failed"]
@@ -55,7 +55,7 @@ class Post:
     def forget(self) -> None:
         """Nothing of the mailbox is in memory."""
         self.file()
-        self.office.state.mailbox("bob").evict(self.office.now_ms)
+        evict(self.office.state.mailbox("bob"), self.office.now_ms)
         assert self.office.state.mailbox("bob").held == 0
 
     def is_read(self, kind: Any = "pending") -> bool:
@@ -175,7 +175,7 @@ def test_a_few_at_once_and_the_others_in_turn(post: Post) -> None:
             post.office.accept("ann", name, f"{name}_{number}")
     post.file()
     for name in names:
-        post.office.state.mailbox(name).evict(post.office.now_ms)
+        evict(post.office.state.mailbox(name), post.office.now_ms)
     for name in names:
         assert not post.readings.is_loaded(post.office.state, Read("pending", name, ""), post.office.now_ms)
     # One that has not begun yet may still be asked for as a whole.
@@ -196,7 +196,7 @@ def test_many_small_mailboxes_are_not_read_in_one_turn(post: Post, monkeypatch: 
         post.office.accept("ann", name, f"{name}_0")
     post.file()
     for name in names:
-        post.office.state.mailbox(name).evict(post.office.now_ms)
+        evict(post.office.state.mailbox(name), post.office.now_ms)
     spent = iter(range(10_000))
     monkeypatch.setattr("maestro_broker.server.mailbox_loader.time.perf_counter", lambda: next(spent) * 0.0001)
     is_read = [post.readings.is_loaded(post.office.state, Read("pending", name, ""), 0) for name in names]
@@ -217,7 +217,7 @@ def test_memory_is_bounded_while_mailboxes_come_in(tmp_path: Any) -> None:
     post.file()
     state = post.office.state
     for name in names:
-        state.mailbox(name).evict(post.office.now_ms)
+        evict(state.mailbox(name), post.office.now_ms)
     for name in names:
         post.office.now_ms += 1
         need = Read("pending", name, "")
@@ -226,6 +226,27 @@ def test_memory_is_bounded_while_mailboxes_come_in(tmp_path: Any) -> None:
         assert len(post.office.inbox(name)) == 12
         post.readings.advance(state, post.office.now_ms)
         assert sum(state.mailbox(each).held for each in names) <= 12
+
+
+def test_much_idle_mail_is_not_evicted_in_one_turn(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"w{number}" for number in range(50)]
+    for name in names:
+        post.office.start(name)
+        post.office.accept("ann", name, f"{name}_0")
+    post.file()
+    state = post.office.state
+    post.office.now_ms += state.limits.mailbox_idle_ms + 1
+    spent = iter(range(10_000))
+    monkeypatch.setattr("maestro_broker.server.mailbox_loader.time.perf_counter", lambda: next(spent) * 0.0001)
+    post.readings.evict(state, post.office.now_ms)
+    turns = 1
+    while post.readings:
+        held = sum(state.mailbox(name).held for name in names)
+        assert held > 0, "it goes on while there is mail, and not longer"
+        assert post.readings.advance(state, post.office.now_ms) == []
+        turns += 1
+    assert 2 < turns < 10
+    assert not any(state.mailbox(name).held for name in names)
 
 
 def test_the_mailbox_of_no_session(post: Post) -> None:
@@ -245,7 +266,7 @@ def test_memory_holds_what_was_touched_last(tmp_path: Any) -> None:
     mailboxes = [post.office.state.mailbox(name) for name in ("w0", "w1", "w2")]
     leased = post.office.inbox("w0", limit=2, lease_ms=1_000, reader="r")
     mailboxes[0].touched_ms = 0
-    post.office.state.evict(post.office.now_ms)
+    evict(post.office.state, post.office.now_ms)
     assert [mailbox.held for mailbox in mailboxes] == [2, 0, 60]
     assert not mailboxes[0].loaded
     assert len(post.office.inbox("w0", lease_ms=1_000, reader="other")) == 58

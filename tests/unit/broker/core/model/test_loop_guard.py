@@ -98,7 +98,7 @@ def test_pairs_are_forgotten() -> None:
     office = pair_office()
     ping_pong(office, 4)
     office.now_ms += PAIR_WINDOW_MS
-    office.state.evict_idle(office.now_ms)
+    office.tick()
     assert not office.state.pair("ann", "bob").is_over(0)
     assert ping_pong(office, 4) == [201] * 4
 

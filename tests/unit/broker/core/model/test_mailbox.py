@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from maestro_broker.core.model.mailbox import Mailbox
 from maestro_schemas.messages import Message
-from support.offices import Office
+from support.offices import Office, evict
 
 if TYPE_CHECKING:
     from maestro_schemas.vocabularies import MessageStatus
@@ -84,9 +84,9 @@ def test_an_eviction_keeps_what_is_leased() -> None:
     mailbox.accept(mail(1), 7)
     mailbox.filed("m1", 7)
     mailbox.lease([mail(1)], "reader", 100)
-    mailbox.evict(99)
+    evict(mailbox, 99)
     assert (mailbox.held, mailbox.complete) == (1, True)
-    mailbox.evict(100)
+    evict(mailbox, 100)
     assert (mailbox.held, mailbox.complete) == (0, False)
 
 
@@ -99,12 +99,70 @@ def test_an_eviction_finds_what_is_filed_behind_what_is_not() -> None:
         mailbox.filed(f"m{seq}", seq)
     mailbox.change(replace(mail(2), status="read"), 7, (1, 1))
     mailbox.delete("m1", 8, (1, 1))
-    mailbox.evict(0)
+    evict(mailbox, 0)
     assert ids(mailbox) == ["m2", "m5", "m6"]
     for seq, lsn in ((2, 7), (5, 5), (6, 6)):
         mailbox.filed(f"m{seq}", lsn)
-    mailbox.evict(0)
+    evict(mailbox, 0)
     assert mailbox.held == 0
+
+
+def filled(count: int) -> Mailbox:
+    mailbox = Mailbox("bob", is_new=True)
+    for seq in range(1, count + 1):
+        mailbox.accept(mail(seq), seq)
+        mailbox.filed(f"m{seq}", seq)
+    return mailbox
+
+
+def test_an_eviction_of_much_mail_takes_steps() -> None:
+    """What happens between two of them stays: a change, a deletion, a lease, new mail."""
+    mailbox = filled(1_000)
+    steps = mailbox.evictions(0)
+    next(steps)
+    held = mailbox.held
+    assert 0 < held < 1_000
+    mailbox.accept(mail(1_001), 1_001)
+    mailbox.change(replace(mail(998), status="read"), 1_002, (1, 1))
+    mailbox.delete("m999", 1_003, (1, 1))
+    mailbox.lease([mail(1_000)], "reader", 100)
+    assert len(list(steps)) < held
+    assert ids(mailbox) == ["m998", "m1000", "m1001"]
+    assert mailbox.is_gone("m999")
+
+
+def test_an_eviction_finds_what_lies_behind_much_leased_mail() -> None:
+    mailbox = filled(1_000)
+    mailbox.lease([mail(seq) for seq in range(1, 601)], "reader", 100)
+    evict(mailbox, 0)
+    assert (mailbox.held, mailbox.loaded) == (600, False)
+    evict(mailbox, 100)
+    assert mailbox.held == 0
+
+
+def test_an_eviction_ends_where_mail_is_gone() -> None:
+    mailbox = filled(600)
+    mailbox.lease([mail(seq) for seq in range(1, 601)], "reader", 100)
+    steps = mailbox.evictions(0)
+    next(steps)
+    for seq in range(1, 601):
+        mailbox.delete(f"m{seq}", 1_000 + seq, (1, 1))
+    assert len(list(steps)) == 1
+
+
+def test_an_eviction_ends_where_the_mailbox_is_read() -> None:
+    for is_over in (False, True):
+        mailbox = filled(1_000)
+        steps = mailbox.evictions(0)
+        next(steps)
+        mailbox.being_read = True
+        held = mailbox.held
+        if is_over:
+            mailbox.load([mail(seq) for seq in range(1, 1_001)])
+            assert mailbox.end_load(whole=True)
+            held = 1_000
+        assert list(steps) == []
+        assert (mailbox.held, mailbox.loaded) == (held, is_over)
 
 
 # --- the oldest pending message --------------------------------------------------------------------------------
@@ -120,7 +178,7 @@ def test_the_oldest_pending_message_is_known_while_that_needs_no_file() -> None:
     mailbox = office.state.mailboxes["bob"]
     assert (mailbox.knows_oldest, mailbox.oldest_pending_ms) == (True, first)
     office.file()
-    mailbox.evict(office.now_ms)
+    evict(mailbox, office.now_ms)
     assert (mailbox.loaded, mailbox.knows_oldest, mailbox.oldest_pending_ms) == (False, True, first)
     office.now_ms += 10
     office.accept("ann", "bob", "m3")
@@ -132,7 +190,7 @@ def test_the_oldest_pending_message_is_known_while_that_needs_no_file() -> None:
     office.confirm("bob", "read", office.ids["m2"], office.ids["m3"])
     assert (mailbox.knows_oldest, mailbox.oldest_pending_ms) == (True, None)
     office.file()
-    mailbox.evict(office.now_ms)
+    evict(mailbox, office.now_ms)
     office.now_ms += 10
     fourth = office.accept("ann", "bob", "m4").created_at
     assert mailbox.oldest_pending_ms == fourth

@@ -248,7 +248,7 @@ class PostOffice(RuleBasedStateMachine):
         """Time passes: leases and lives end, mailboxes go idle."""
         self.office.now_ms += wait_ms
         self.office.expire_due()
-        self.office.state.evict_idle(self.office.now_ms)
+        self.office.tick()
         for line in self.ledger.values():
             over = line.ttl_ms is not None and line.at_ms + line.ttl_ms <= self.office.now_ms
             if over and line.status == "pending":

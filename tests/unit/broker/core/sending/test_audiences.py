@@ -256,7 +256,7 @@ def test_a_fan_out_is_one_send_and_many_deliveries() -> None:
     office.now_ms += RATE_WINDOW_MS - 1_000
     office.accept("alead", "@workers", "m6")
     office.now_ms += RATE_WINDOW_MS
-    office.state.evict_idle(office.now_ms)
+    office.tick()
     office.accept("alead", "@workers", "m7")
 
 

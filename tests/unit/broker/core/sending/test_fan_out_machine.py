@@ -263,7 +263,7 @@ class FanOutOffice(RuleBasedStateMachine):
         office = self.office
         office.now_ms += wait_ms
         office.expire_due()
-        office.state.evict_idle(office.now_ms)
+        office.tick()
         for sent in self.ledger.values():
             if sent.ttl_ms is not None and sent.at_ms + sent.ttl_ms <= office.now_ms:
                 for delivery in sent.deliveries.values():

@@ -9,7 +9,7 @@ import pytest
 from maestro_broker.core.model.reads import Read
 from maestro_schemas.limits import Limits
 from maestro_schemas.requests import Identity, PresenceGet
-from support.offices import Office, refused
+from support.offices import Office, evict, refused
 
 
 def office(**limits: int) -> Office:
@@ -89,7 +89,7 @@ def test_the_oldest_mail_of_a_mailbox_on_disk_is_read_once() -> None:
     place.crash()
     assert lines(place)["bob"].oldest_at == sent.created_at
     assert place.reads == [Read("pending", "bob", "")]
-    place.state.mailboxes["bob"].evict(place.now_ms)
+    evict(place.state.mailboxes["bob"], place.now_ms)
     assert not place.state.mailboxes["bob"].loaded
     assert lines(place)["bob"].oldest_at == sent.created_at
     assert place.reads == []

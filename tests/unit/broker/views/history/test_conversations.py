@@ -24,7 +24,7 @@ from maestro_schemas.groups import Group, GroupMember
 from maestro_schemas.limits import Limits
 from maestro_schemas.messages import Metadata
 from maestro_schemas.requests import Identity, Messages, Outgoing, Send
-from support.offices import Office, key_of
+from support.offices import Office, evict, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ class Desk:
         self.state.filed(changes)
         del self.office.unfiled[: len(changes)]
         for mailbox in self.state.mailboxes.values():
-            mailbox.evict(self.office.now_ms)
+            evict(mailbox, self.office.now_ms)
 
     def group(self, name: str, *members: str, created_at: int | None = None) -> None:
         """Make a group, or change its members: they join now."""

@@ -1,6 +1,6 @@
 """Scratch directories: temporary ones, removed at the end of their process, and after a kill by a later process.
 
-Rule: each is locked while its process lives; the kernel unlocks it however the process ends. The first call for a kind
+Rule: each is locked while its process lives; the kernel unlocks it however that ends. The first call for a kind
 removes those of that kind that no process has locked. Millions of files were left once by killed runs.
 """
 

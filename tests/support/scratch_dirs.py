@@ -1,7 +1,7 @@
 """Scratch directories: temporary ones, removed at the end of their process, and after a kill by a later process.
 
-Rule: each is locked while its process lives; the kernel unlocks it however the process ends. Whoever makes the first
-one of a kind removes those of that kind that no process has locked. Millions of files were left once by killed runs.
+Rule: each is locked while its process lives; the kernel unlocks it however that ends. The first call for a kind
+removes those of that kind that no process has locked. Millions of files were left once by killed runs.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def about(directory: str) -> dict[str, Cell]:
         "made on": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "machine": f"{os.cpu_count()} x {_processor()}, {_memory_gib():.0f} GiB, {platform.system()} "
         f"{_kernel()}, {mounts.file_system(directory)}",
-        "Maestro messaging": f"{__version__}, commit {_commit()}",
+        "Maestro messaging": f"{__version__}, commit {commit()}",
         "versions": ", ".join(versions),
         "load average at the start": f"{os.getloadavg()[0]:.2f}",
         "seeds": "none: nothing in it is random but ids",
@@ -63,7 +63,7 @@ def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
 
 
-def _commit() -> str:
+def commit() -> str:
     here = os.path.dirname(os.path.abspath(__file__))
     asked = subprocess.run(
         ["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from bench import bars, fan_outs, house, references, report
-from bench.about import about
+from bench.about import about, commit
 from bench.findings import Findings, Table
 from bench.gateway_events import CLIENTS, PUSHES, gateway_events
 from bench.latency import percentiles
@@ -417,7 +417,8 @@ def main() -> int:
     figures: dict[str, Any] = dict(findings.figures)
     done = bars.measured(findings)
     if done:
-        findings.run["gone on with"] = f"{time.strftime('%H:%M UTC', time.gmtime())}, after {', '.join(sorted(done))}"
+        now = time.strftime("%H:%M UTC", time.gmtime())
+        findings.run["gone on with"] = f"{now}, at commit {commit()}, after {', '.join(sorted(done))}"
     benches: list[Bench] = []
     try:
         for name, part in PARTS.items():

@@ -43,10 +43,6 @@ class MailboxLoader:
         self._has_grown = False
         self._evictions: Iterator[None] | None = None
 
-    def __bool__(self) -> bool:
-        """Whether a mailbox is being loaded or evicted."""
-        return bool(self._whole) or self._evictions is not None
-
     def evict(self, state: State, now_ms: int) -> None:
         """Evict what is idle or too much for a moment; `advance` continues."""
         if self._evictions is None:
@@ -62,7 +58,7 @@ class MailboxLoader:
     @property
     def has_work(self) -> bool:
         """Whether `advance` has something to do."""
-        return self._has_grown or bool(self._whole)
+        return self._has_grown or self._evictions is not None or bool(self._whole)
 
     def is_loaded(self, state: State, read: Read, now_ms: int) -> bool:
         """Begin to load the mailbox of a read, unless that has begun; True if it is in memory now. Raises OSError.

@@ -56,8 +56,13 @@ class MailboxLoader:
         self._spent_s += time.perf_counter() - began_s
 
     @property
+    def is_loading(self) -> bool:
+        """Whether a mailbox is being loaded."""
+        return bool(self._whole)
+
+    @property
     def has_work(self) -> bool:
-        """Whether `advance` has something to do."""
+        """Whether `advance` has something to do: a load, or an eviction that is due or not at its end."""
         return self._has_grown or self._evictions is not None or bool(self._whole)
 
     def is_loaded(self, state: State, read: Read, now_ms: int) -> bool:

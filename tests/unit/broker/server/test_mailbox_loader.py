@@ -64,7 +64,7 @@ class Post:
     def read_on(self) -> int:
         """To the end; the number of steps."""
         steps = 0
-        while self.readings:
+        while self.readings.is_loading:
             self.readings.advance(self.office.state, self.office.now_ms)
             steps += 1
         return steps
@@ -88,7 +88,7 @@ def test_a_small_mailbox_delays_no_other_request(post: Post) -> None:
     sent = [post.send() for _ in range(3)]
     post.forget()
     assert post.is_read()
-    assert not post.readings
+    assert not post.readings.is_loading
     assert post.ids() == sent
 
 
@@ -121,7 +121,7 @@ def test_a_large_mailbox_is_read_in_steps(post: Post) -> None:
     post.readings.wait("bob", IncomingRequest(b"peer", 0, []))
     waiting = []
     steps = 0
-    while post.readings:
+    while post.readings.is_loading:
         waiting += post.readings.advance(post.office.state, post.office.now_ms)
         steps += 1
     assert steps == 4
@@ -240,7 +240,7 @@ def test_much_idle_mail_is_not_evicted_in_one_turn(post: Post, monkeypatch: pyte
     monkeypatch.setattr("maestro_broker.server.mailbox_loader.time.perf_counter", lambda: next(spent) * 0.0001)
     post.readings.evict(state, post.office.now_ms)
     turns = 1
-    while post.readings:
+    while post.readings.has_work:
         held = sum(state.mailbox(name).held for name in names)
         assert held > 0, "it goes on while there is mail, and not longer"
         assert post.readings.advance(state, post.office.now_ms) == []
@@ -298,7 +298,7 @@ def test_what_happens_during_a_reading_is_not_undone(data: st.DataObject) -> Non
             match data.draw(st.sampled_from(["step", "step", "send", "confirm", "delete", "file"])):
                 case "step":
                     post.readings.advance(post.office.state, post.office.now_ms)
-                    read = not post.readings
+                    read = not post.readings.is_loading
                 case "send":
                     truth[post.send()] = "pending"
                 case "confirm" if truth:

@@ -418,7 +418,11 @@ def main() -> int:
     done = bars.measured(findings)
     if done:
         now = time.strftime("%H:%M UTC", time.gmtime())
-        findings.run["gone on with"] = f"{now}, at commit {commit()}, after {', '.join(sorted(done))}"
+        again = [name for name in PARTS if name not in done]
+        before = findings.run.get("gone on with")
+        findings.run["gone on with"] = "; ".join(
+            [*([before] if before else []), f"{now}, at commit {commit()}: {', '.join(again)}"]
+        )
     benches: list[Bench] = []
     try:
         for name, part in PARTS.items():

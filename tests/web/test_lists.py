@@ -61,6 +61,14 @@ def has_more_than(page: Page, count: int) -> bool:
     return page.locator("[data-row]").count() > count
 
 
+# Whether the list has not moved for some frames.
+_STANDS = """async () => {
+    const list = document.querySelector(".scroll"), before = list.scrollTop;
+    for (let frame = 0; frame < 6; frame += 1) await new Promise(requestAnimationFrame);
+    return list.scrollTop === before;
+}"""
+
+
 class Place:
     """The place on the screen of the first row that one sees whole."""
 
@@ -193,6 +201,7 @@ def test_who_reads_above_is_not_moved_and_sees_what_came_below(window: Window, t
     page.mouse.move(640, 400)
     page.mouse.wheel(0, -1500)
     eventually(lambda: float(page.evaluate(_BELOW)) > 200, "the list scrolled up")
+    eventually(lambda: page.evaluate(_STANDS) is True, "the end of the scroll, which is animated")
     place = Place(page)
     for sender in ("lead", "eva", "cid"):
         team.post(sender, "ann", "something new")

@@ -420,9 +420,8 @@ def main() -> int:
         now = time.strftime("%H:%M UTC", time.gmtime())
         again = [name for name in PARTS if name not in done]
         before = findings.run.get("gone on with")
-        findings.run["gone on with"] = "; ".join(
-            [*([before] if before else []), f"{now}, at commit {commit()}: {', '.join(again)}"]
-        )
+        sitting = f"{now}, at commit {commit()}: {', '.join(again)}"
+        findings.run["gone on with"] = sitting if before is None else f"{before}; {sitting}"
     benches: list[Bench] = []
     try:
         for name, part in PARTS.items():
